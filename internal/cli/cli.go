@@ -1,0 +1,96 @@
+// Package cli is the command line: one file a command. A command parses its flags, calls what does the work, and shows
+// what came of it; it decides nothing itself.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of every command.
+const (
+	exitFailed = 1   // something could not be done; the message says what, where and why
+	exitUsage  = 2   // the command line is wrong; nothing was touched
+	exitSignal = 130 // interrupted
+)
+
+// exitError carries the exit code of a program run on the user's behalf.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Main runs the command line and returns the exit code. The first interrupt ends what runs in order, a second one at once.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	fmt.Fprintln(os.Stderr, "Error:", err)
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case ctx.Err() != nil:
+		return exitSignal
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "kubewright",
+		Short: "Builds highly available Kubernetes clusters from one file, and keeps them so",
+		Long: `Kubewright turns one file and a set of Linux machines reachable over SSH into a production, highly available
+Kubernetes cluster. So far it makes the machines to try that on: local ones, on this computer.
+
+Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line is wrong, nothing was
+touched · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
+		Example:       "  kubewright machines up --count 5\n  kubewright machines list\n  kubewright machines ssh m1",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
+	})
+	root.AddCommand(newMachines())
+	markUsageErrors(root)
+	return root
+}
+
+// markUsageErrors makes wrong arguments of any command a usageError, as wrong flags are.
+func markUsageErrors(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{fmt.Errorf("%w\nUsage: %s", err, c.UseLine())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		markUsageErrors(sub)
+	}
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubewright/kubewright/internal/machines"
+)
+
+func newMachinesCut(f *machinesFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cut NAME [OTHER…]",
+		Short: "Cut a machine off from everybody, or from others",
+		Long: `Makes the switch drop what goes from and to a machine, or, with others, between it and these only. Its cable stays in:
+nothing inside notices but that no answers come. A cut holds across restarts until it is healed.`,
+		Example: "  kubewright machines cut m1          # from everybody, this computer included\n  kubewright machines cut m1 m2 m3    # from these two, in both directions",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			return f.run(c, func(set *machines.Set) error { return set.Cut(c.Context(), names[0], names[1:]...) })
+		},
+	}
+}
+
+func newMachinesHeal(f *machinesFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "heal NAME [OTHER…]",
+		Short:   "Take back what cut did",
+		Long:    "Takes back all cuts of a machine or, with others, those between it and these.",
+		Example: "  kubewright machines heal m1\n  kubewright machines heal m1 m2",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, names []string) error {
+			return f.run(c, func(set *machines.Set) error { return set.Heal(c.Context(), names[0], names[1:]...) })
+		},
+	}
+}
+
+func newMachinesLimit(f *machinesFlags) *cobra.Command {
+	var rate rateValue
+	return &cobra.Command{
+		Use:     "limit NAME… RATE",
+		Short:   "Set the rate of machines' links",
+		Long:    `Sets how fast a machine sends and receives, in each direction. RATE is such as 10mbit, 500kbit, 1gbit, or none.`,
+		Example: "  kubewright machines limit m1 10mbit\n  kubewright machines limit m1 m2 none",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return fmt.Errorf("want names of machines and a rate")
+			}
+			return rate.Set(args[len(args)-1])
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			return f.run(c, func(set *machines.Set) error { return set.Limit(c.Context(), int64(rate), args[:len(args)-1]...) })
+		},
+	}
+}
+
+// rateValue is a number of bits a second, written as tc(8) does: 10mbit.
+type rateValue int64
+
+var rateUnits = []struct {
+	name string
+	bits int64
+}{{"gbit", 1e9}, {"mbit", 1e6}, {"kbit", 1e3}}
+
+func (v *rateValue) Set(s string) error {
+	if s == "none" {
+		*v = 0
+		return nil
+	}
+	for _, u := range rateUnits {
+		digits, ok := strings.CutSuffix(strings.ToLower(s), u.name)
+		if n, err := strconv.ParseFloat(digits, 64); ok && err == nil && n > 0 && n*float64(u.bits) <= 100e9 {
+			*v = rateValue(n * float64(u.bits))
+			return nil
+		}
+	}
+	return fmt.Errorf("rate %q: want a number and kbit, mbit or gbit, at most 100gbit, or none", s)
+}
+
+func (v rateValue) text() string {
+	for _, u := range rateUnits {
+		if int64(v) >= u.bits {
+			return strconv.FormatFloat(float64(v)/float64(u.bits), 'g', 4, 64) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(v), 10) + "bit"
+}

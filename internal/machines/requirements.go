@@ -1,0 +1,180 @@
+package machines
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// requiredTools are the programs that machines are made with, and Debian's packages that hold them.
+var requiredTools = []struct{ program, debianPackage string }{
+	{"systemd-nspawn", "systemd-container"},
+	{"mmdebstrap", "mmdebstrap"},
+	{"nft", "nftables"},
+	{"mkfs.ext4", "e2fsprogs"},
+	{"mount", "mount"},
+	{"unshare", "util-linux"},
+	{"nsenter", "util-linux"},
+	{"ssh", "openssh-client"},
+}
+
+// sharedModules are parts of the kernel that clusters use and machines cannot load, because they share the kernel outside.
+// Where the kernel has them built in, or not at all, nothing can be done and nothing is said.
+var sharedModules = []string{"overlay", "loop", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "ipip"}
+
+// checkRequirements returns one error that names everything that this computer lacks, and how to get it.
+func (s *Set) checkRequirements() error {
+	var missing []string
+	if os.Geteuid() != 0 {
+		return errors.New("local machines need root: run it with sudo")
+	}
+	var packages []string
+	for _, t := range requiredTools {
+		if _, err := exec.LookPath(t.program); err != nil {
+			missing = append(missing, "the program "+t.program)
+			if !slices.Contains(packages, t.debianPackage) {
+				packages = append(packages, t.debianPackage)
+			}
+		}
+	}
+	if len(packages) > 0 {
+		missing = append(missing, "  on Debian: apt-get install --no-install-recommends "+strings.Join(packages, " "))
+	}
+	for name, probe := range map[string]func() error{
+		"control groups":         probeCgroups,
+		"overlay file systems":   probeFileSystem("overlay"),
+		"ext4 file systems":      probeFileSystem("ext4"),
+		"loop devices":           probeLoop,
+		"bridges and namespaces": probeNetwork,
+		"switch rules":           probeRules,
+	} {
+		if err := probe(); err != nil {
+			missing = append(missing, fmt.Sprintf("%s: %v", name, err))
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("local machines cannot run on this computer; it lacks:\n  %s", strings.Join(missing, "\n  "))
+	}
+	return nil
+}
+
+// probeCgroups tries on a real group what machines need of one.
+func probeCgroups() error {
+	trees, err := cgroupHierarchies()
+	if err != nil {
+		return err
+	}
+	g := cgroup{trees, fmt.Sprintf("kubewright-probe-%d", os.Getpid())}
+	if err := os.Mkdir(g.v2(), 0o755); err != nil {
+		return fmt.Errorf("making a group: %w (is this a container without privileges?)", err)
+	}
+	defer os.Remove(g.v2())
+	if _, err := os.Stat(filepath.Join(g.v2(), "cgroup.kill")); err != nil {
+		return errors.New("cgroup.kill, which came with Linux 5.14; a newer kernel is needed")
+	}
+	if err := attachGuard(g.v2()); err != nil {
+		return fmt.Errorf("%w (kernel options CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, and the capabilities SYS_ADMIN and BPF)", err)
+	}
+	for _, need := range []string{"cpu", "memory", "pids"} {
+		if !slices.ContainsFunc(trees, func(h hierarchy) bool { return slices.Contains(h.controllers, need) }) {
+			return fmt.Errorf("controller %s is not mounted", need)
+		}
+	}
+	return nil
+}
+
+func probeFileSystem(name string) func() error {
+	return func() error {
+		loadModules(name)
+		known, err := os.ReadFile("/proc/filesystems")
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(strings.Fields(string(known)), name) {
+			return fmt.Errorf("the kernel does not know them; load the module: modprobe %s", name)
+		}
+		return nil
+	}
+}
+
+func probeLoop() error {
+	loadModules("loop")
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		return fmt.Errorf("%w; load the module: modprobe loop", err)
+	}
+	return nil
+}
+
+func probeNetwork() error {
+	return onThread(func() error {
+		ns, err := netns.New()
+		if err != nil {
+			return fmt.Errorf("network namespaces: %w", err)
+		}
+		defer ns.Close()
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "probe"}}); err != nil {
+			return fmt.Errorf("a bridge: %w; load the module: modprobe bridge", err)
+		}
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a"}, PeerName: "b"}); err != nil {
+			return fmt.Errorf("a veth pair: %w; load the module: modprobe veth", err)
+		}
+		return nil
+	})
+}
+
+func probeRules() error {
+	nft := exec.Command("unshare", "--net", "nft", "-f", "-")
+	nft.Stdin = strings.NewReader(trafficRules([][2]string{{everybody, "a"}}, map[string]string{"a": "a"}))
+	if out, err := nft.CombinedOutput(); err != nil {
+		return fmt.Errorf("nftables for bridges: %w: %s; load the modules: modprobe -a nf_tables nft_meta_bridge", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// loadModules asks for kernel modules where the kernel has any. Whether it worked shows when they are used.
+func loadModules(names ...string) {
+	if _, err := os.Stat("/proc/modules"); err == nil {
+		_ = exec.Command("modprobe", append([]string{"--quiet", "--all"}, names...)...).Run()
+	}
+}
+
+// prepareKernel changes the two things of the computer outside that machines need and cannot have of their own, and says
+// so: loaded modules, and the number of inotify instances, which root in all machines together may not exceed.
+func (s *Set) prepareKernel() {
+	loadModules(sharedModules...)
+	const enough = 8192
+	const file = "/proc/sys/fs/inotify/max_user_instances"
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	if now, err := strconv.Atoi(strings.TrimSpace(string(content))); err == nil && now < enough {
+		if err := os.WriteFile(file, fmt.Appendf(nil, "%d", enough), 0o644); err == nil {
+			s.config.Progress("", fmt.Sprintf("raised fs.inotify.max_user_instances of this computer from %d to %d, until it restarts: all machines share it", now, enough))
+		}
+	}
+}
+
+// roomFor says how many bytes are free where a path is, or will be.
+func roomFor(path string) (int64, error) {
+	for {
+		var st unix.Statfs_t
+		err := unix.Statfs(path, &st)
+		if err == nil {
+			return int64(st.Bavail) * st.Bsize, nil
+		}
+		if !errors.Is(err, unix.ENOENT) || path == "/" {
+			return 0, err
+		}
+		path = filepath.Dir(path)
+	}
+}

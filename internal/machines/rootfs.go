@@ -1,0 +1,151 @@
+package machines
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+//go:embed rootfs.sh
+var rootfsScript string
+
+// rootfsPackages is a minimal server: what Debian's installer puts on a machine without any task but "SSH server".
+var rootfsPackages = []string{
+	"ca-certificates", "dbus", "iproute2", "iputils-ping", "kmod", "less", "libpam-systemd", "nftables", "openssh-server", "procps",
+	"sudo", "systemd", "systemd-sysv", "tzdata",
+}
+
+const rootfsRelease = "bookworm"
+
+// rootfsName changes whenever what is built would.
+func rootfsName() string {
+	sum := sha256.Sum256([]byte(rootfsRelease + "\n" + strings.Join(rootfsPackages, ",") + "\n" + rootfsScript))
+	return fmt.Sprintf("rootfs-%s-%s-%x", rootfsRelease, runtime.GOARCH, sum[:6])
+}
+
+func (s *Set) rootfsPath(name string) string { return filepath.Join(s.config.CacheDir, name) }
+
+// ensureRootFS builds the root file system that new machines start from, unless it is in the cache, and returns its name.
+// It is built beside its place by Debian's own packages from the sources that this computer is configured with, and moved there
+// when complete.
+func (s *Set) ensureRootFS(ctx context.Context) (string, error) {
+	name := rootfsName()
+	path := s.rootfsPath(name)
+	if _, err := os.Stat(path); err == nil {
+		return name, nil
+	}
+	if err := os.MkdirAll(s.config.CacheDir, 0o755); err != nil {
+		return "", err
+	}
+	release, err := s.lockFile(ctx, filepath.Join(s.config.CacheDir, "rootfs.lock"), "the root file system of machines")
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if _, err := os.Stat(path); err == nil {
+		return name, nil // the one that we waited for built it
+	}
+	if err := s.dropStaleRootFS(name); err != nil {
+		return "", err
+	}
+	start := time.Now()
+	s.config.Progress("", "building the root file system of machines, once (about 20 s with a near package source)")
+	unfinished := path + unfinishedSuffix
+	if err := s.debootstrap(ctx, unfinished); err != nil {
+		return "", err
+	}
+	if err := syncFS(unfinished); err != nil {
+		return "", err
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return "", err
+	}
+	s.config.Progress("", fmt.Sprintf("root file system built in %s: %s", time.Since(start).Round(time.Second), path))
+	return name, nil
+}
+
+const unfinishedSuffix = ".unfinished"
+
+// dropStaleRootFS removes what an interrupted build left, and older root file systems that no machine of any set is
+// installed from. The caller holds the lock of the cache.
+func (s *Set) dropStaleRootFS(current string) error {
+	used := []string{current}
+	files, err := filepath.Glob(filepath.Join(s.config.StateDir, "*", "machines", "*", "machine.json"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		var m machine
+		if err := readJSON(f, &m); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		used = append(used, m.RootFS)
+	}
+	found, err := filepath.Glob(filepath.Join(s.config.CacheDir, "rootfs-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range found {
+		if slices.Contains(used, filepath.Base(dir)) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// debootstrap runs mmdebstrap in mount and PID namespaces of its own, so that its mounts and whatever it started end with
+// it, and it with this process.
+func (s *Set) debootstrap(ctx context.Context, dir string) error {
+	script, err := os.CreateTemp("", "rootfs-*.sh")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(script.Name())
+	_, err = script.WriteString(rootfsScript)
+	if err := errors.Join(err, script.Chmod(0o700), script.Close()); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+		"mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(rootfsPackages, ","),
+		"--customize-hook="+script.Name(), rootfsRelease, dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	out, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	var last []string // the end of what it said
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			last = append(last[max(0, len(last)-19):], lines.Text())
+			if step, ok := strings.CutPrefix(lines.Text(), "I: "); ok {
+				s.config.Progress("", "root file system: "+step)
+			}
+		}
+		_, _ = io.Copy(io.Discard, out)
+	}()
+	// The signal comes when the thread that started the command ends, so the goroutine keeps its thread until then.
+	runtime.LockOSThread()
+	err = cmd.Run()
+	runtime.UnlockOSThread()
+	w.Close()
+	<-read
+	if err != nil {
+		return fmt.Errorf("building the root file system of machines with mmdebstrap failed (are the package sources in /etc/apt reachable? apt-get update tells): %w\n%s", err, strings.Join(last, "\n"))
+	}
+	return nil
+}
