@@ -2,6 +2,7 @@ package machines
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 )
 
@@ -27,6 +28,11 @@ func (n subnet) gateway() netip.Addr { return n.at(1) }
 func (n subnet) outside() netip.Addr { return n.at(254) }
 
 func (n subnet) machine(index int) netip.Addr { return n.at(byte(firstMachine + index)) }
+
+// hardwareAddr is the same at every boot, so that what others remember of a machine stays right. It is locally administered.
+func (n subnet) hardwareAddr(index int) net.HardwareAddr {
+	return net.HardwareAddr{0x02, 'k', 'w', byte(n / 256), byte(n % 256), byte(index)}
+}
 
 func (n subnet) at(host byte) netip.Addr {
 	return netip.AddrFrom4([4]byte{198, byte(18 + n/256), byte(n % 256), host})

@@ -54,7 +54,11 @@ func (s *Set) connectNetwork(st state) error {
 				return err
 			}
 		}
-		return s.switchOn(st.Subnet)
+		if err := s.switchOn(st.Subnet); err != nil {
+			return err
+		}
+		// A machine that starts is asked for its hardware address before it can answer; ask again soon.
+		return os.WriteFile("/proc/sys/net/ipv4/neigh/"+switchName+"/retrans_time_ms", []byte("50"), 0o644)
 	})
 	if err != nil {
 		return fmt.Errorf("making the set's switch: %w", err)
@@ -148,7 +152,7 @@ func (s *Set) switchOn(n subnet) error {
 }
 
 // plugIn makes the machine's network for one boot: a fresh namespace with one device, eth0, that ends in the set's switch.
-func (s *Set) plugIn(m machine, set netns.NsHandle) (netns.NsHandle, error) {
+func (s *Set) plugIn(m machine, n subnet, set netns.NsHandle) (netns.NsHandle, error) {
 	var own netns.NsHandle
 	if err := onThread(func() (err error) { own, err = netns.New(); return err }); err != nil {
 		return 0, err
@@ -164,7 +168,7 @@ func (s *Set) plugIn(m machine, set netns.NsHandle) (netns.NsHandle, error) {
 		if err != nil {
 			return err
 		}
-		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: m.port(), MasterIndex: bridge.Attrs().Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(own)}); err != nil {
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: m.port(), MasterIndex: bridge.Attrs().Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(own), PeerHardwareAddr: n.hardwareAddr(m.Index)}); err != nil {
 			return err
 		}
 		port, err := netlink.LinkByName(m.port())
@@ -199,9 +203,12 @@ func (s *Set) shape(m machine, set, own netns.NsHandle) error {
 				}
 				return err
 			}
-			rate := uint64(m.LinkRate) / 8 // bytes a second
-			burst := max(uint32(rate/100), 16<<10)
-			return netlink.QdiscReplace(&netlink.Tbf{QdiscAttrs: root, Rate: rate, Buffer: burst, Limit: burst + uint32(rate/20)}) // 50 ms of queue
+			rate := uint64(m.LinkRate) / 8         // bytes a second
+			burst := max(uint32(rate/100), 64<<10) // 10 ms, and at least one offloaded packet
+			return netlink.QdiscReplace(&netlink.Tbf{
+				QdiscAttrs: root, Rate: rate, Buffer: netlink.Xmittime(rate, burst),
+				Limit: burst + uint32(rate/20), // 50 ms of queue
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("setting the rate of %s: %w", device, err)

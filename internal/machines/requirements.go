@@ -49,16 +49,20 @@ func (s *Set) checkRequirements() error {
 	if len(packages) > 0 {
 		missing = append(missing, "  on Debian: apt-get install --no-install-recommends "+strings.Join(packages, " "))
 	}
-	for name, probe := range map[string]func() error{
-		"control groups":         probeCgroups,
-		"overlay file systems":   probeFileSystem("overlay"),
-		"ext4 file systems":      probeFileSystem("ext4"),
-		"loop devices":           probeLoop,
-		"bridges and namespaces": probeNetwork,
-		"switch rules":           probeRules,
+	for _, p := range []struct {
+		what  string
+		probe func() error
+	}{
+		{"control groups", probeCgroups},
+		{"overlay file systems", probeFileSystem("overlay")},
+		{"ext4 file systems", probeFileSystem("ext4")},
+		{"loop devices", probeLoop},
+		{"network namespaces and bridges", probeNetwork},
+		{"rules for bridges", probeRules},
+		{"room for disks", s.probeRoom},
 	} {
-		if err := probe(); err != nil {
-			missing = append(missing, fmt.Sprintf("%s: %v", name, err))
+		if err := p.probe(); err != nil {
+			missing = append(missing, fmt.Sprintf("%s: %v", p.what, err))
 		}
 	}
 	if len(missing) > 0 {
@@ -132,10 +136,28 @@ func probeNetwork() error {
 }
 
 func probeRules() error {
+	if _, err := exec.LookPath("nft"); err != nil {
+		return nil //nolint:nilerr // already reported, with its package
+	}
 	nft := exec.Command("unshare", "--net", "nft", "-f", "-")
 	nft.Stdin = strings.NewReader(trafficRules([][2]string{{everybody, "a"}}, map[string]string{"a": "a"}))
 	if out, err := nft.CombinedOutput(); err != nil {
 		return fmt.Errorf("nftables for bridges: %w: %s; load the modules: modprobe -a nf_tables nft_meta_bridge", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// probeRoom asks for what the root file system and a few machines' first writes take.
+func (s *Set) probeRoom() error {
+	const need = 2 << 30
+	for _, dir := range []string{s.config.StateDir, s.config.CacheDir} {
+		free, err := roomFor(dir)
+		if err != nil {
+			return err
+		}
+		if free < need {
+			return fmt.Errorf("%d MiB are free for %s, want %d; make room or choose another place with --state-dir and --cache-dir", free>>20, dir, need>>20)
+		}
 	}
 	return nil
 }

@@ -240,18 +240,19 @@ func (s *Set) lock(ctx context.Context) (func(), error) {
 func (s *Set) lockFile(ctx context.Context, path, what string) (func(), error) {
 	l := flock.New(path)
 	held, err := l.TryLock()
-	if errors.Is(err, fs.ErrNotExist) {
-		return func() {}, nil // the directory went away: the caller looks again
-	}
 	if err == nil && !held {
 		holder, _ := os.ReadFile(path)
 		s.config.Progress("", fmt.Sprintf("waiting for process %s, which is changing %s", strings.TrimSpace(string(holder)), what))
 		held, err = l.TryLockContext(ctx, 50*time.Millisecond)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil // the directory went away: the caller looks again
+	}
 	if err != nil || !held {
 		return nil, fmt.Errorf("locking %s (%s): %w", what, path, err)
 	}
-	if err := os.WriteFile(path, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600); err != nil {
+	// Where the directory went away while we waited, the caller looks again.
+	if err := os.WriteFile(path, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		_ = l.Unlock()
 		return nil, err
 	}

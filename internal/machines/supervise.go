@@ -97,7 +97,7 @@ func (s *Set) Supervise(ctx context.Context, name string) error {
 		if err := readJSON(s.machineFile(name, "machine.json"), &m); err != nil {
 			return err
 		}
-		again, err := s.boot(ctx, m, g, set)
+		again, err := s.boot(ctx, m, st.Subnet, g, set)
 		if err != nil || !again {
 			return err
 		}
@@ -127,8 +127,8 @@ func leaveMounts() error {
 }
 
 // boot runs the machine once, until it is switched off or wants to start again.
-func (s *Set) boot(ctx context.Context, m machine, g cgroup, set netns.NsHandle) (again bool, err error) {
-	own, err := s.plugIn(m, set)
+func (s *Set) boot(ctx context.Context, m machine, n subnet, g cgroup, set netns.NsHandle) (again bool, err error) {
+	own, err := s.plugIn(m, n, set)
 	if err != nil {
 		return false, err
 	}
