@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,6 +47,9 @@ They need root, and a few Debian packages; "up" names what is missing.`,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if f.output != "text" && f.output != "json" {
 				return usageError{fmt.Errorf("--output %q: want text or json", f.output)}
+			}
+			if os.Geteuid() != 0 {
+				return errors.New("local machines need root: run it with sudo")
 			}
 			return nil
 		},

@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/internal/machines"
+)
+
+// traces is what machines could leave on this computer, a line each.
+func traces(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	add := func(kind, text string) {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				all = append(all, kind+": "+line)
+			}
+		}
+	}
+	file := func(path string) string {
+		content, err := os.ReadFile(path)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	for line := range strings.Lines(file("/proc/self/mountinfo")) {
+		add("mount", strings.Join(strings.Fields(line)[3:5], " ")) // the numbers before them are given anew
+	}
+	add("link", must(t, "ip", "-o", "-br", "link"))
+	add("address", must(t, "ip", "-o", "-br", "address"))
+	add("route", must(t, "ip", "route", "show", "table", "all"))
+	add("rule", must(t, "ip", "rule"))
+	add("namespace", must(t, "ip", "netns"))
+	add("firewall", must(t, "nft", "--stateless", "list", "ruleset"))
+	add("swap", file("/proc/swaps"))
+
+	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range loops {
+		add("loop device", file(l))
+	}
+	for _, dir := range []string{"/sys/fs/cgroup", machines.DefaultStateDir, "/run/netns", "/run/systemd/nspawn", "/run/machine"} {
+		depth := map[string]int{"/sys/fs/cgroup": 3}[dir]
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil //nolint:nilerr // not there, or going away
+			}
+			rel, _ := filepath.Rel(dir, path)
+			if depth > 0 && (!d.IsDir() || strings.Count(rel, "/") >= depth) {
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			}
+			// .lock orders who may take an address range; it and the directories themselves stay.
+			if path != dir && filepath.Base(path) != ".lock" {
+				add("file", path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("process", ourProcesses(t))
+	slices.Sort(all)
+	return all
+}
+
+// ourProcesses lists processes that come of local machines: in one of their control groups, or with a telling name.
+func ourProcesses(t *testing.T) string {
+	t.Helper()
+	var found strings.Builder
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		groups, _ := os.ReadFile(dir + "/cgroup")
+		cmdline, _ := os.ReadFile(dir + "/cmdline")
+		words := strings.Split(strings.TrimRight(string(cmdline), "\x00"), "\x00")
+		if strings.Contains(string(groups), "/kubewright/") || slices.Contains([]string{"systemd-nspawn", "mmdebstrap", "unshare"}, filepath.Base(words[0])) ||
+			words[0] == kubewright {
+			fmt.Fprintf(&found, "%s %s\n", filepath.Base(dir), strings.Join(words, " "))
+		}
+	}
+	return found.String()
+}
+
+// noTraces waits until everything is as it was before; the kernel takes a moment to end namespaces.
+func noTraces(t *testing.T, before []string) {
+	t.Helper()
+	wait(t, "everything to be as before", func(context.Context) error {
+		after := traces(t)
+		var differences []string
+		for _, line := range after {
+			if !slices.Contains(before, line) {
+				differences = append(differences, "left: "+line)
+			}
+		}
+		for _, line := range before {
+			if !slices.Contains(after, line) {
+				differences = append(differences, "lost: "+line)
+			}
+		}
+		if len(differences) > 0 {
+			return fmt.Errorf("\n%s", strings.Join(differences, "\n"))
+		}
+		return nil
+	})
+}
