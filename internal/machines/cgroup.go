@@ -199,7 +199,7 @@ func (g cgroup) pids() ([]int, error) {
 		}
 		procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
 		if err != nil {
-			return nil //nolint:nilerr // likewise, or a threaded group, whose processes its parent lists
+			return nil // likewise, or a threaded group, whose processes its parent lists
 		}
 		for _, p := range strings.Fields(string(procs)) {
 			pid, err := strconv.Atoi(p)

@@ -471,7 +471,7 @@ func (s *Set) Limit(ctx context.Context, rate int64, names ...string) error {
 			}
 			pid, err := g.initPID()
 			if err != nil {
-				return nil //nolint:nilerr // it is off; the limit holds from its next start
+				return nil // it is off; the limit holds from its next start
 			}
 			set, err := netns.GetFromPath(s.netnsPath())
 			if err != nil {

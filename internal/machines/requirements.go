@@ -78,7 +78,7 @@ func probeCgroups() error {
 	if err := os.Mkdir(g.v2(), 0o755); err != nil {
 		return fmt.Errorf("making a group: %w (is this a container without privileges?)", err)
 	}
-	defer os.Remove(g.v2())
+	defer func() { _ = os.Remove(g.v2()) }()
 	if _, err := os.Stat(filepath.Join(g.v2(), "cgroup.kill")); err != nil {
 		return errors.New("cgroup.kill, which came with Linux 5.14; a newer kernel is needed")
 	}
@@ -134,7 +134,7 @@ func probeNetwork() error {
 
 func probeRules() error {
 	if _, err := exec.LookPath("nft"); err != nil {
-		return nil //nolint:nilerr // already reported, with its package
+		return nil // already reported, with its package
 	}
 	nft := exec.Command("unshare", "--net", "nft", "-f", "-")
 	nft.Stdin = strings.NewReader(trafficRules([][2]string{{everybody, "a"}}, map[string]string{"a": "a"}))

@@ -115,7 +115,7 @@ func (s *Set) debootstrap(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(script.Name())
+	defer func() { _ = os.Remove(script.Name()) }()
 	_, err = script.WriteString(rootfsScript)
 	if err := errors.Join(err, script.Chmod(0o700), script.Close()); err != nil {
 		return err

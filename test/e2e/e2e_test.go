@@ -45,7 +45,7 @@ func testMain(m *testing.M) (int, error) {
 		if err != nil {
 			return 1, err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		kubewright = filepath.Join(dir, "kubewright")
 		build := exec.Command("go", "build", "-trimpath", "-o", kubewright, "../../cmd/kubewright")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -30,7 +30,7 @@ func TestRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	public := filepath.Join(dir, "kubewright")
 	must(t, "cp", kubewright, public)
 	must(t, "chmod", "755", dir, public)

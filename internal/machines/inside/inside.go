@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
@@ -47,6 +48,7 @@ var defaultSysctls = map[string]string{
 // Boot prepares the machine and replaces the calling process by init, the machine's own first process; it returns only
 // when that failed.
 func Boot(init string) error {
+	runtime.LockOSThread() // what is set of a thread stays with the one that becomes init
 	for _, step := range []struct {
 		what string
 		do   func() error
@@ -59,6 +61,7 @@ func Boot(init string) error {
 		{"network defaults", networkDefaults},
 		{"sharing mounts, as systemd does and kubelets want it", func() error { return propagation(unix.MS_SHARED) }},
 		{"forbidding system calls", forbidCalls},
+		{"depending on the machine's power", func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }},
 		{"leaving", vanish},
 	} {
 		if err := step.do(); err != nil {

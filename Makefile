@@ -1,0 +1,50 @@
+# Targets install what they need (Debian packages by apt-get, Go modules) and say what they do. `make help` lists them.
+
+GO ?= go
+E2E_FLAGS ?= -timeout 60m
+
+# Debian packages: for local machines; and for the virtual machine that the tests need besides.
+MACHINE_PACKAGES = e2fsprogs iproute2 mmdebstrap mount nftables openssh-client systemd-container util-linux
+TEST_PACKAGES = qemu-system-x86
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: build
+build: ## build bin/kubewright
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/kubewright ./cmd/kubewright
+
+.PHONY: demo
+demo: machine-packages build ## bring up five local machines and look round on them
+	@./demo.sh
+
+.PHONY: test
+test: test-packages build lint ## all tests that a change must pass (root)
+	$(GO) test ./api/... ./cmd/... ./internal/... .
+	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
+
+.PHONY: test-long
+test-long: test-packages build ## what takes long: races, fuzzing, everything end to end again and again (root)
+	$(GO) test -race -count=3 ./cmd/... ./internal/... .
+	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
+	$(GO) test -count=3 $(E2E_FLAGS) ./test/e2e
+
+.PHONY: bench
+bench: machine-packages build ## measure (root): machines to SSH, back to fresh, down
+	$(GO) test -run='^$$' -bench=. -benchtime=5x -count=1 ./test/e2e
+
+.PHONY: lint
+lint: ## formatting, vet and linters
+	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) tool -modfile=tools/go.mod errcheck -exclude tools/errcheck.txt ./...
+
+.PHONY: machine-packages
+machine-packages:
+	@./install-packages.sh $(MACHINE_PACKAGES)
+
+.PHONY: test-packages
+test-packages:
+	@./install-packages.sh $(MACHINE_PACKAGES) $(TEST_PACKAGES)
