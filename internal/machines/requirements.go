@@ -27,9 +27,10 @@ var requiredTools = []struct{ program, debianPackage string }{
 	{"ssh", "openssh-client"},
 }
 
-// sharedModules are parts of the kernel that clusters use and machines cannot load, because they share the kernel outside.
-// Where the kernel has them built in, or not at all, nothing can be done and nothing is said.
-var sharedModules = []string{"overlay", "loop", "br_netfilter", "nf_conntrack", "nf_tables", "vxlan", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "ipip"}
+// sharedModules are parts of the kernel that clusters use, that the kernel does not load by itself at their first use, and
+// that machines cannot load, because they share the kernel outside. Where the kernel has them built in, or not at all,
+// nothing can be done and nothing is said.
+var sharedModules = []string{"br_netfilter", "nf_conntrack", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"}
 
 // checkRequirements returns one error that names everything that this computer lacks, and how to get it.
 func (s *Set) checkRequirements() error {

@@ -3,8 +3,8 @@
 #
 #   vm-run.sh DIR COMMAND...
 #
-# The VM runs Debian's stock cloud kernel, so cgroup v2 is its only cgroup
-# hierarchy. A private copy of DIR is at /work-in (writable, but nothing comes
+# The VM runs Debian's stock cloud kernel; cgroup v2 is its only cgroup
+# hierarchy unless VM_CGROUP=v1 asks for the older ones. A private copy of DIR is at /work-in (writable, but nothing comes
 # back). COMMAND is run by bash, with /work-in as its current directory; its
 # stdout and stderr come out on stdout, its exit code becomes ours.
 # 124: timeout, 125: the VM could not be built or died before COMMAND ended.
@@ -20,6 +20,7 @@
 #   VM_ACCEL    kvm or tcg; by default kvm if it really boots our kernel
 #   VM_PACKAGES extra Debian packages for the image, comma separated
 #   VM_SOURCES  apt sources file (debian.sources, else sources.list)
+#   VM_CGROUP   v2 or v1: which control groups the VM has
 #   VM_TMP      scratch space for the VM's disks (/var/tmp)
 #   VM_QEMU_ARGS  more options for qemu; the VM has no network by default, which
 #               "-nic user,model=virtio" would change
@@ -187,6 +188,11 @@ case ${VM_ACCEL:-$(cat "$cache/accel")} in
 kvm) accel=(-accel kvm -cpu host) ;;
 *) accel=(-accel tcg,thread=multi -cpu max,la57=off,svm=off) ;;
 esac
+case ${VM_CGROUP:-v2} in
+v2) groups=cgroup_no_v1=all ;;
+v1) groups="systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1" ;;
+*) die "VM_CGROUP=$VM_CGROUP: want v1 or v2" ;;
+esac
 drive=if=virtio,format=raw,cache=unsafe
 
 # ttyS0: console, into a file. ttyS1: output of the command, through cat, for
@@ -196,7 +202,7 @@ cat=$!
 TMPDIR=$tmp bg TERM timeout -k 5 "${VM_TIMEOUT:-1800}" qemu-system-x86_64 "${accel[@]}" \
 	-smp "${VM_CPUS:-2}" -m "${VM_MEM:-4096}" -nodefaults -display none -no-reboot \
 	-kernel "$cache/vmlinuz" -initrd "$cache/initrd" \
-	-append "console=ttyS0 panic=-1 mitigations=off audit=0 cgroup_no_v1=all net.ifnames=0" \
+	-append "console=ttyS0 panic=-1 mitigations=off audit=0 $groups net.ifnames=0" \
 	-drive "$drive,snapshot=on,file=$cache/root.ext4" \
 	-drive "$drive,file=$tmp/work" -drive "$drive,file=$tmp/job" \
 	-serial "file:$tmp/console" -serial stdio ${VM_QEMU_ARGS:-} </dev/null >&"$out"
