@@ -185,6 +185,9 @@ func (s *Set) powerOn(ctx context.Context, m machine, g cgroup) error {
 	if err := g.sub(payload).limit(m.CPUs, m.Memory); err != nil {
 		return err
 	}
+	if _, err := os.Stat(s.rootfsPath(m.RootFS)); err != nil {
+		return fmt.Errorf("the root file system that it was installed from is gone from the cache, and its disk is useless without: %w; make it fresh: kubewright machines reset %s --set %s", err, m.Name, s.config.Name)
+	}
 	if _, err := os.Stat(s.diskFile(m.Name)); errors.Is(err, os.ErrNotExist) {
 		if err := s.newDisk(ctx, m); err != nil {
 			return err
@@ -224,9 +227,8 @@ func (s *Set) consoleTail(name string) string {
 
 // change takes the set's lock, picks machines (all without names) and does something to them.
 func (s *Set) change(ctx context.Context, names []string, do func(state, []machine) error) error {
-	if !s.exists() {
-		_, err := s.load()
-		return err
+	if _, err := s.load(); err != nil {
+		return err // before the lock makes the set's directory
 	}
 	release, err := s.lock(ctx)
 	if err != nil {
@@ -338,7 +340,14 @@ func (s *Set) Restart(ctx context.Context, patience time.Duration, names ...stri
 // Reset makes machines fresh, all without names: power off, an empty disk, no cuts and no limit on the link, and on again.
 // They keep their names, addresses, hardware and SSH host keys, and get a new machine ID.
 func (s *Set) Reset(ctx context.Context, names ...string) error {
+	if err := s.checkRequirements(); err != nil {
+		return err
+	}
 	return s.change(ctx, names, func(st state, picked []machine) error {
+		rootfs, err := s.ensureRootFS(ctx)
+		if err != nil {
+			return err
+		}
 		if err := s.kill(ctx, picked); err != nil {
 			return err
 		}
@@ -348,6 +357,7 @@ func (s *Set) Reset(ctx context.Context, names ...string) error {
 			}
 			st.Cuts = withoutMachine(st.Cuts, m.Name)
 			picked[i].LinkRate = 0
+			picked[i].RootFS = rootfs
 			if err := writeJSON(s.machineFile(m.Name, "machine.json"), picked[i]); err != nil {
 				return err
 			}
@@ -362,7 +372,7 @@ func (s *Set) Reset(ctx context.Context, names ...string) error {
 // Down removes machines with their disks, all without names; with the last one goes everything else of the set. It also
 // removes what killed programs have left.
 func (s *Set) Down(ctx context.Context, names ...string) error {
-	if !s.exists() {
+	if _, err := os.Stat(s.dir()); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	release, err := s.lock(ctx)
@@ -371,9 +381,11 @@ func (s *Set) Down(ctx context.Context, names ...string) error {
 	}
 	defer release()
 	st, err := s.load()
+	if errors.As(err, &noSetError{}) {
+		return os.RemoveAll(s.dir()) // "up" was killed before anything else was made
+	}
 	if err != nil {
-		// Killed before it had an address range: there is nothing but the directory.
-		return os.RemoveAll(s.dir())
+		return err
 	}
 	picked, err := s.pick(names)
 	if err != nil {
@@ -399,7 +411,7 @@ func (s *Set) Down(ctx context.Context, names ...string) error {
 		if err := s.writeSSHFiles(st.Subnet); err != nil {
 			return err
 		}
-		return s.connectNetwork(st)
+		return s.reapplyTraffic(st)
 	}
 	if err := s.disconnectNetwork(st.Subnet); err != nil {
 		return err
@@ -446,10 +458,7 @@ func (s *Set) cuts(ctx context.Context, name string, others []string, edit func(
 		if err := s.save(st); err != nil {
 			return err
 		}
-		if _, err := os.Stat(s.netnsPath()); errors.Is(err, os.ErrNotExist) {
-			return nil // the set does not run; the cut holds from its next start
-		}
-		return s.applyTraffic(st.Cuts)
+		return s.reapplyTraffic(st)
 	})
 }
 

@@ -178,7 +178,9 @@ func (s *Set) prepareKernel() {
 		return
 	}
 	if now, err := strconv.Atoi(strings.TrimSpace(string(content))); err == nil && now < enough {
-		if err := os.WriteFile(file, fmt.Appendf(nil, "%d", enough), 0o644); err == nil {
+		if err := os.WriteFile(file, fmt.Appendf(nil, "%d", enough), 0o644); err != nil {
+			s.config.Progress("", fmt.Sprintf("fs.inotify.max_user_instances of this computer is %d and cannot be raised (%v): many machines may fail to start services", now, err))
+		} else {
 			s.config.Progress("", fmt.Sprintf("raised fs.inotify.max_user_instances of this computer from %d to %d, until it restarts: all machines share it", now, enough))
 		}
 	}

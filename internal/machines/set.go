@@ -118,19 +118,19 @@ func Names(stateDir string) ([]string, error) {
 	return names, nil
 }
 
-// exists reports whether anything of the set is on disk.
-func (s *Set) exists() bool {
-	_, err := os.Stat(s.dir())
-	return err == nil
-}
-
 func (s *Set) load() (state, error) {
 	var st state
 	err := readJSON(filepath.Join(s.dir(), "set.json"), &st)
 	if errors.Is(err, fs.ErrNotExist) {
-		return st, fmt.Errorf("there is no set of machines %q; make one: kubewright machines up --set %s", s.config.Name, s.config.Name)
+		return st, noSetError{s.config.Name}
 	}
 	return st, err
+}
+
+type noSetError struct{ name string }
+
+func (e noSetError) Error() string {
+	return fmt.Sprintf("there is no set of machines %q; make one: kubewright machines up --set %s", e.name, e.name)
 }
 
 func (s *Set) save(st state) error { return writeJSON(filepath.Join(s.dir(), "set.json"), st) }
@@ -144,7 +144,11 @@ func (s *Set) machines() ([]machine, error) {
 	var all []machine
 	for _, f := range files {
 		var m machine
-		if err := readJSON(f, &m); err != nil {
+		err := readJSON(f, &m)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed while we looked
+		}
+		if err != nil {
 			return nil, err
 		}
 		all = append(all, m)
@@ -180,10 +184,10 @@ func (s *Set) pick(names []string) ([]machine, error) {
 
 // List returns what the machines are now, or nothing where there is no set. It waits for nobody.
 func (s *Set) List() ([]Status, error) {
-	if !s.exists() {
+	st, err := s.load()
+	if errors.As(err, &noSetError{}) {
 		return nil, nil
 	}
-	st, err := s.load()
 	if err != nil {
 		return nil, err
 	}
@@ -261,8 +265,8 @@ func (s *Set) lockFile(ctx context.Context, path, what string) (func(), error) {
 
 // claimSubnet chooses the address range of a new set, together with all other sets of this computer.
 func (s *Set) claimSubnet(ctx context.Context) (state, error) {
-	if st, err := s.load(); err == nil {
-		return st, nil
+	if st, err := s.load(); !errors.As(err, &noSetError{}) {
+		return st, err
 	}
 	release, err := s.lockFile(ctx, filepath.Join(s.config.StateDir, ".lock"), "the address ranges")
 	if err != nil {
@@ -289,7 +293,11 @@ func (s *Set) takenPrefixes() ([]netip.Prefix, error) {
 	}
 	for _, name := range others {
 		var st state
-		if err := readJSON(filepath.Join(s.config.StateDir, name, "set.json"), &st); err != nil {
+		err := readJSON(filepath.Join(s.config.StateDir, name, "set.json"), &st)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed while we looked
+		}
+		if err != nil {
 			return nil, err
 		}
 		taken = append(taken, st.Subnet.prefix())

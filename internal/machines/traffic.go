@@ -2,7 +2,10 @@ package machines
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -85,6 +88,14 @@ func (s *Set) applyTraffic(cuts [][2]string) error {
 		return fmt.Errorf("setting the rules of the set's switch: %w: %s", err, strings.TrimSpace(said.String()))
 	}
 	return nil
+}
+
+// reapplyTraffic is applyTraffic where the set runs; otherwise the cuts hold from its next start.
+func (s *Set) reapplyTraffic(st state) error {
+	if _, err := os.Stat(s.netnsPath()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return s.applyTraffic(st.Cuts)
 }
 
 // withoutMachine returns the cuts that do not concern a machine.

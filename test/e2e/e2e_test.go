@@ -63,12 +63,12 @@ type output struct {
 }
 
 // run runs a program to its end.
-func run(t *testing.T, name string, args ...string) output {
+func run(t testing.TB, name string, args ...string) output {
 	t.Helper()
 	return runWith(t, "", name, args...)
 }
 
-func runWith(t *testing.T, stdin, name string, args ...string) output {
+func runWith(t testing.TB, stdin, name string, args ...string) output {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -83,7 +83,7 @@ func runWith(t *testing.T, stdin, name string, args ...string) output {
 }
 
 // must is run where everything but success fails the test.
-func must(t *testing.T, name string, args ...string) string {
+func must(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	o := run(t, name, args...)
 	if o.code != 0 {
@@ -98,7 +98,7 @@ type fixture struct {
 }
 
 // newFixture names a set of machines; it is removed at the end of the test.
-func newFixture(t *testing.T, name string) fixture {
+func newFixture(t testing.TB, name string) fixture {
 	t.Helper()
 	name = fmt.Sprintf("e2e-%s-%d", name, os.Getpid())
 	set, err := machines.Open(machines.Config{Name: name, Program: kubewright, Progress: func(machine, message string) { t.Log(machine, message) }})
@@ -122,13 +122,13 @@ func newFixture(t *testing.T, name string) fixture {
 }
 
 // machines runs "kubewright machines …" on the set.
-func (f fixture) machines(t *testing.T, args ...string) string {
+func (f fixture) machines(t testing.TB, args ...string) string {
 	t.Helper()
 	return must(t, kubewright, append([]string{"machines", "--set", f.Name()}, args...)...)
 }
 
 // on runs a shell command as root on a machine; it must succeed.
-func (f fixture) on(t *testing.T, machine, command string) string {
+func (f fixture) on(t testing.TB, machine, command string) string {
 	t.Helper()
 	r := f.try(t, machine, command)
 	if r.ExitCode != 0 {
@@ -138,7 +138,7 @@ func (f fixture) on(t *testing.T, machine, command string) string {
 }
 
 // try runs a shell command as root on a machine, whatever becomes of it.
-func (f fixture) try(t *testing.T, machine, command string) machines.Result {
+func (f fixture) try(t testing.TB, machine, command string) machines.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -150,7 +150,7 @@ func (f fixture) try(t *testing.T, machine, command string) machines.Result {
 }
 
 // wait waits until holds returns no error, for a time that is long enough for a slow computer.
-func wait(t *testing.T, what string, holds func(context.Context) error) {
+func wait(t testing.TB, what string, holds func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
