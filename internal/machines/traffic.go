@@ -53,18 +53,19 @@ func trafficRules(cuts [][2]string, ports map[string]string) string {
 			drop(&forward, fmt.Sprintf("iifname %q oifname %q", b, a))
 		}
 	}
-	// Declaring the table before deleting it makes the deletion valid the first time, too; the whole file is one transaction.
+	// Priority filter (-200) comes before br_netfilter, behind which hooks of priority 0 are passed over (br_nf_hook_thresh
+	// in net/bridge/br_netfilter_hooks.c). Declaring the table before deleting it makes the deletion valid the first time, too; the whole file is one transaction.
 	return fmt.Sprintf(`table bridge cuts
 delete table bridge cuts
 table bridge cuts {
 	chain forward {
-		type filter hook forward priority 0;
+		type filter hook forward priority filter;
 %s	}
 	chain input {
-		type filter hook input priority 0;
+		type filter hook input priority filter;
 %s	}
 	chain output {
-		type filter hook output priority 0;
+		type filter hook output priority filter;
 %s	}
 }
 `, &forward, &input, &output)

@@ -13,18 +13,18 @@ func TestTrafficRules(t *testing.T) {
 delete table bridge cuts
 table bridge cuts {
 	chain forward {
-		type filter hook forward priority 0;
+		type filter hook forward priority filter;
 		iifname "m0" oifname "m1" drop
 		iifname "m1" oifname "m0" drop
 		iifname "m2" drop
 		oifname "m2" drop
 	}
 	chain input {
-		type filter hook input priority 0;
+		type filter hook input priority filter;
 		iifname "m2" drop
 	}
 	chain output {
-		type filter hook output priority 0;
+		type filter hook output priority filter;
 		oifname "m2" drop
 	}
 }
