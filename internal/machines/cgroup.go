@@ -257,7 +257,7 @@ func (g cgroup) remove(ctx context.Context) error {
 	return nil
 }
 
-// removeBelow deletes the groups below this one, depth first. A kubelet that finds groups of an earlier boot does not start.
+// removeBelow deletes the groups below this one, depth first.
 func (g cgroup) removeBelow(ctx context.Context) error {
 	for _, h := range g.trees {
 		top := filepath.Join(h.mount, g.path)

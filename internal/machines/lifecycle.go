@@ -174,15 +174,10 @@ func (s *Set) powerOn(ctx context.Context, m machine, g cgroup) error {
 	if err := g.removeBelow(ctx); err != nil {
 		return err
 	}
-	for _, sub := range []string{supervisor, payload} {
-		if err := g.sub(sub).create(); err != nil {
-			return err
-		}
-	}
-	if err := g.handDown(); err != nil {
+	if err := g.sub(supervisor).create(); err != nil {
 		return err
 	}
-	if err := g.sub(payload).limit(m.CPUs, m.Memory); err != nil {
+	if err := g.handDown(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(s.rootfsPath(m.RootFS)); err != nil {

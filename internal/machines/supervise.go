@@ -89,11 +89,9 @@ func (s *Set) Supervise(ctx context.Context, name string) error {
 	if err := s.install(m, st.Subnet); err != nil {
 		return fmt.Errorf("installing the machine: %w", err)
 	}
-	if err := attachGuard(g.sub(payload).v2()); err != nil {
-		return err
-	}
 	for {
-		// What the link's rate is may have changed since the last boot.
+		// What was ordered may have changed since the last boot.
+		m = machine{}
 		if err := readJSON(s.machineFile(name, "machine.json"), &m); err != nil {
 			return err
 		}
@@ -102,9 +100,6 @@ func (s *Set) Supervise(ctx context.Context, name string) error {
 			return err
 		}
 		fmt.Println("machine restarts")
-		if err := g.sub(payload).removeBelow(ctx); err != nil {
-			return err
-		}
 	}
 }
 
@@ -133,7 +128,7 @@ func (s *Set) boot(ctx context.Context, m machine, n subnet, g cgroup, set netns
 		return false, err
 	}
 	defer own.Close()
-	group, err := os.Open(g.sub(payload).v2())
+	group, err := freshPayload(ctx, m, g.sub(payload))
 	if err != nil {
 		return false, err
 	}
@@ -158,6 +153,24 @@ func (s *Set) boot(ctx context.Context, m machine, n subnet, g cgroup, set netns
 		return true, nil
 	}
 	return false, fmt.Errorf("systemd-nspawn: %w", err)
+}
+
+// freshPayload makes the control group of what runs in a machine, anew for each boot: in v2, one that has had children
+// takes no process itself, and a kubelet that finds groups of an earlier boot does not start.
+func freshPayload(ctx context.Context, m machine, g cgroup) (*os.File, error) {
+	if err := g.remove(ctx); err != nil {
+		return nil, err
+	}
+	if err := g.create(); err != nil {
+		return nil, err
+	}
+	if err := g.limit(m.CPUs, m.Memory); err != nil {
+		return nil, err
+	}
+	if err := attachGuard(g.v2()); err != nil {
+		return nil, err
+	}
+	return os.Open(g.v2())
 }
 
 // droppedCapabilities is what machines lack of what a server has (clusters need nearly all of it): what has no other use
