@@ -28,7 +28,7 @@ test: test-packages build lint ## all tests that a change must pass (root)
 test-long: test-packages build ## what takes long: races, fuzzing, everything end to end again and again (root)
 	$(GO) test -race -count=3 ./cmd/... ./internal/... .
 	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
-	$(GO) test -count=3 $(E2E_FLAGS) ./test/e2e
+	$(GO) test -count=3 $(E2E_FLAGS) -v ./test/e2e -vm-all
 
 .PHONY: bench
 bench: machine-packages build ## measure (root): machines to SSH, back to fresh, down

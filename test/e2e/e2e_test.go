@@ -19,7 +19,8 @@ import (
 )
 
 var (
-	keep = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
+	keep  = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
+	vmAll = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
 
 	// kubewright is the program under test.
 	kubewright string

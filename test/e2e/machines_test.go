@@ -23,8 +23,8 @@ func TestMachines(t *testing.T) {
 	f := newFixture(t, "life")
 
 	start := time.Now()
-	f.machines(t, "up", "--count", "5", "--memory", "1G")
-	t.Logf("five machines answer after %s", time.Since(start).Round(10*time.Millisecond))
+	f.machines(t, "up", "--count", strconv.Itoa(fleet()), "--memory", "1G")
+	t.Logf("%d machines answer after %s", fleet(), time.Since(start).Round(10*time.Millisecond))
 	if t.Failed() {
 		return
 	}
@@ -60,6 +60,22 @@ func TestMachines(t *testing.T) {
 	f.machines(t, "down", "--all") // again
 }
 
+// fleet is how many machines TestMachines goes on with: five, or as few as do in a short run.
+func fleet() int {
+	if testing.Short() {
+		return 3
+	}
+	return 5
+}
+
+// names are those of all machines of TestMachines.
+func names() (all []string) {
+	for i := range fleet() {
+		all = append(all, fmt.Sprintf("m%d", i+1))
+	}
+	return all
+}
+
 // kernelOutside is what machines must not change of the kernel that they share.
 func kernelOutside(t *testing.T) string {
 	t.Helper()
@@ -85,7 +101,7 @@ func testList(t *testing.T, f fixture) {
 	if err := json.Unmarshal([]byte(f.machines(t, "list", "--output", "json")), &list); err != nil {
 		t.Fatal(err)
 	}
-	if len(list.Machines) != 5 || list.Set != f.Name() {
+	if len(list.Machines) != fleet() || list.Set != f.Name() {
 		t.Fatalf("%+v", list)
 	}
 	for i, m := range list.Machines {
@@ -93,15 +109,14 @@ func testList(t *testing.T, f fixture) {
 			t.Errorf("%+v", m)
 		}
 	}
-	if table := f.machines(t, "list"); strings.Count(table, "running") != 5 || !strings.HasPrefix(table, "NAME") {
+	if table := f.machines(t, "list"); strings.Count(table, "running") != fleet() || !strings.HasPrefix(table, "NAME") {
 		t.Error(table)
 	}
 }
 
 func testFresh(t *testing.T, f fixture) {
 	seen := map[string]string{}
-	for i := range 5 {
-		m := fmt.Sprintf("m%d", i+1)
+	for _, m := range names() {
 		f.on(t, m, "systemctl is-system-running --wait")
 		for what, value := range map[string]string{
 			"machine ID":       f.on(t, m, "cat /etc/machine-id"),
@@ -407,28 +422,28 @@ systemctl --quiet enable --now words`)
 	// All at once, as when the fuse blows.
 	f.machines(t, "kill", "--all")
 	f.machines(t, "start", "--all")
-	for i := range 5 {
-		f.on(t, fmt.Sprintf("m%d", i+1), "systemctl is-system-running --wait")
+	for _, m := range names() {
+		f.on(t, m, "systemctl is-system-running --wait")
 	}
 }
 
 func testUpAgain(t *testing.T, f fixture) {
 	boots := func() (all []string) {
-		for i := range 5 {
-			all = append(all, f.on(t, fmt.Sprintf("m%d", i+1), "cat /proc/sys/kernel/random/boot_id"))
+		for _, m := range names() {
+			all = append(all, f.on(t, m, "cat /proc/sys/kernel/random/boot_id"))
 		}
 		return all
 	}
 	before := boots()
-	f.machines(t, "up", "--count", "5", "--memory", "1G")
+	f.machines(t, "up", "--count", strconv.Itoa(fleet()), "--memory", "1G")
 	if after := boots(); !slices.Equal(before, after) {
 		t.Error("up started machines that ran")
 	}
 }
 
 func testReset(t *testing.T, f fixture) {
-	for i := range 5 {
-		f.on(t, fmt.Sprintf("m%d", i+1), "touch /root/mine /var/lib/mine; useradd mine; hostname mine; sysctl -q -w vm.swappiness=7")
+	for _, m := range names() {
+		f.on(t, m, "touch /root/mine /var/lib/mine; useradd mine; hostname mine; sysctl -q -w vm.swappiness=7")
 	}
 	id := f.on(t, "m1", "cat /etc/machine-id")
 	f.machines(t, "cut", "m1", "m2")
@@ -438,9 +453,8 @@ func testReset(t *testing.T, f fixture) {
 	one := time.Since(start)
 	start = time.Now()
 	f.machines(t, "reset", "--all")
-	t.Logf("one machine is fresh after %s, five after %s", one.Round(10*time.Millisecond), time.Since(start).Round(10*time.Millisecond))
-	for i := range 5 {
-		m := fmt.Sprintf("m%d", i+1)
+	t.Logf("one machine is fresh after %s, %d after %s", one.Round(10*time.Millisecond), fleet(), time.Since(start).Round(10*time.Millisecond))
+	for _, m := range names() {
 		if got := f.on(t, m, "ls /root /var/lib | grep mine; id mine 2>/dev/null; hostname; sysctl -n vm.swappiness"); got != m+"\n60" {
 			t.Errorf("%s is not fresh: %q", m, got)
 		}
@@ -455,17 +469,17 @@ func testReset(t *testing.T, f fixture) {
 }
 
 func testDownOne(t *testing.T, f fixture) {
-	m4 := f.address(t, "m4")
-	f.machines(t, "cut", "m4", "m5")
-	f.machines(t, "down", "m4")
-	if table := f.machines(t, "list"); strings.Contains(table, "m4") || strings.Count(table, "running") != 4 {
+	address := f.address(t, "m2")
+	f.machines(t, "cut", "m2", "m3")
+	f.machines(t, "down", "m2")
+	if table := f.machines(t, "list"); strings.Contains(table, "m2") || strings.Count(table, "running") != fleet()-1 {
 		t.Error(table)
 	}
-	f.machines(t, "up", "--count", "4", "--name-prefix", "m", "--memory", "1G")
-	if got := f.address(t, "m4"); got != m4 {
-		t.Errorf("the free address %s was not used again: %s", m4, got)
+	f.machines(t, "up", "--count", "2", "--memory", "1G")
+	if got := f.address(t, "m2"); got != address {
+		t.Errorf("the free address %s was not used again: %s", address, got)
 	}
-	if !f.reaches(t, "m5", m4) {
+	if !f.reaches(t, "m3", address) {
 		t.Error("a machine that was removed left its cut to its successor")
 	}
 }
