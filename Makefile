@@ -21,11 +21,11 @@ demo: machine-packages build ## bring up five local machines and look round on t
 
 .PHONY: test
 test: test-packages build lint ## all tests that a change must pass (root)
-	$(GO) test ./api/... ./cmd/... ./internal/... .
+	$(GO) test ./cmd/... ./internal/... .
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
-test-long: test-packages build ## what takes long: races, fuzzing, everything end to end again and again (root)
+test-long: test-packages race-packages build ## what takes long: races, fuzzing, everything end to end again and again (root)
 	$(GO) test -race -count=3 ./cmd/... ./internal/... .
 	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
 	$(GO) test -count=3 $(E2E_FLAGS) -v ./test/e2e -vm-all
@@ -44,6 +44,10 @@ lint: ## formatting, vet and linters
 .PHONY: machine-packages
 machine-packages:
 	@./install-packages.sh $(MACHINE_PACKAGES)
+
+.PHONY: race-packages
+race-packages:
+	@./install-packages.sh gcc libc6-dev
 
 .PHONY: test-packages
 test-packages:

@@ -2,16 +2,16 @@
 # Shows what there is: five machines, a look round, a cut network, a power cut, and back to fresh.
 set -eu
 kw() {
-	printf '\n\033[1m$ kubewright machines %s\033[0m\n' "$*"
-	bin/kubewright machines "$@"
+	printf '\n\033[1m$ kubewright machines --set demo %s\033[0m\n' "$*"
+	bin/kubewright machines --set demo "$@"
 }
 [ -t 1 ] || kw() {
-	printf '\n$ kubewright machines %s\n' "$*"
-	bin/kubewright machines "$@"
+	printf '\n$ kubewright machines --set demo %s\n' "$*"
+	bin/kubewright machines --set demo "$@"
 }
 
 kw up --count 5
-m2=$(bin/kubewright machines list -o json | grep -A2 '"m2"' | sed -n 's/.*"address": "\(.*\)".*/\1/p')
+m2=$(bin/kubewright machines --set demo list -o json | grep -A2 '"m2"' | sed -n 's/.*"address": "\(.*\)".*/\1/p')
 kw ssh m1 -- 'hostnamectl | head -n 8; df -h / | tail -n 1; sudo -u admin sudo id'
 kw cut m1 m2
 kw ssh m1 -- "ping -c 1 -W 1 $m2 >/dev/null && echo m2 answers || echo m2 does not answer"
@@ -27,8 +27,8 @@ kw list
 cat <<'EOF'
 
 Five machines are up. Try:
-  bin/kubewright machines ssh m1
-  bin/kubewright machines limit m2 10mbit
-  bin/kubewright machines kill --all && bin/kubewright machines start --all
-  bin/kubewright machines down --all        # nothing is left
+  bin/kubewright machines ssh m1 --set demo
+  bin/kubewright machines limit m2 10mbit --set demo
+  bin/kubewright machines kill --all --set demo && bin/kubewright machines start --all --set demo
+  bin/kubewright machines down --all --set demo       # nothing is left
 EOF

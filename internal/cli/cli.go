@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kubewright/kubewright/internal/machines"
 )
 
 // Exit codes of every command.
@@ -36,6 +38,14 @@ func Main(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
+	// What is made for machines must be readable in them, whatever this user's mask; and the programs that root needs are
+	// there, even behind a plain su.
+	syscall.Umask(0o022)
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		return exitFailed
+	}
+
 	root := newRoot()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -47,9 +57,8 @@ func Main(args []string) int {
 		return exit.code
 	}
 	fmt.Fprintln(os.Stderr, "Error:", err)
-	var usage usageError
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usageError{}), errors.As(err, &machines.InvalidError{}):
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitSignal

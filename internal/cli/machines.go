@@ -19,7 +19,7 @@ import (
 
 // machinesFlags are common to all commands on machines.
 type machinesFlags struct {
-	set, stateDir, cacheDir, output string
+	set, cacheDir, output string
 }
 
 func newMachines() *cobra.Command {
@@ -44,9 +44,12 @@ They need root, and a few Debian packages; "up" names what is missing.`,
   kubewright machines down --all            # nothing is left`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			if f.output != "text" && f.output != "json" {
 				return usageError{fmt.Errorf("--output %q: want text or json", f.output)}
+			}
+			if _, err := f.open(c); err != nil {
+				return err
 			}
 			if os.Geteuid() != 0 {
 				return errors.New("local machines need root: run it with sudo")
@@ -56,7 +59,6 @@ They need root, and a few Debian packages; "up" names what is missing.`,
 	}
 	p := c.PersistentFlags()
 	p.StringVar(&f.set, "set", defaultSet(), "name of the set of machines")
-	p.StringVar(&f.stateDir, "state-dir", machines.DefaultStateDir, "directory that holds the sets and their disks")
 	p.StringVar(&f.cacheDir, "cache-dir", machines.DefaultCacheDir, "directory that holds the root file system new machines start from")
 	p.StringVarP(&f.output, "output", "o", "text", "text, or json on standard output")
 	c.AddCommand(newMachinesUp(f), newMachinesList(f), newMachinesSSH(f), newMachinesStart(f), newMachinesStop(f), newMachinesRestart(f), newMachinesKill(f),
@@ -78,13 +80,21 @@ func defaultSet() string {
 	return name[:min(len(name), 32)]
 }
 
+// setFlag is what a suggested command needs to reach the same set.
+func (f *machinesFlags) setFlag() string {
+	if f.set == defaultSet() {
+		return ""
+	}
+	return " --set " + f.set
+}
+
 // open opens the set that the flags name. Progress goes to standard error, a line each, with the time since the start.
 func (f *machinesFlags) open(c *cobra.Command) (*machines.Set, error) {
 	set, err := machines.Open(machines.Config{
-		Name: f.set, StateDir: f.stateDir, CacheDir: f.cacheDir, Progress: progress(c.ErrOrStderr()),
+		Name: f.set, CacheDir: f.cacheDir, Progress: progress(c.ErrOrStderr()),
 	})
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	return set, nil
 }

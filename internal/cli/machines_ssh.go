@@ -35,9 +35,9 @@ The same works without kubewright, for scp and others, too: ssh -F FILE NAME, wi
 			i := slices.IndexFunc(list, func(m machines.Status) bool { return m.Name == args[0] })
 			switch {
 			case i < 0:
-				return fmt.Errorf("set %s has no machine %s; kubewright machines list shows what there is", set.Name(), args[0])
+				return fmt.Errorf("set %s has no machine %s; kubewright machines list%s shows what there is", set.Name(), args[0], f.setFlag())
 			case list[i].State != machines.Running:
-				return fmt.Errorf("machine %s is %s; kubewright machines start %s", args[0], list[i].State, args[0])
+				return fmt.Errorf("machine %s is %s; kubewright machines start %s%s", args[0], list[i].State, args[0], f.setFlag())
 			}
 			// The terminal's interrupt goes to ssh and through it to the machine; it is not ours.
 			ssh := exec.Command("ssh", append([]string{"-F", set.SSHConfig(), "-l", login}, args...)...)

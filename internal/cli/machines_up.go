@@ -16,13 +16,14 @@ func newMachinesUp(f *machinesFlags) *cobra.Command {
 		Use:   "up",
 		Short: "Make machines, and start those that are off",
 		Long: `Makes the machines that are missing, starts those that are off, and returns when all of them answer over SSH. Existing
-machines keep their disks; --cpus and --memory take effect on running ones at once.
+machines keep what they have; --cpus and --memory, where given, take effect on them at once.
 
 The first time on a computer it builds a root file system from the Debian packages that this computer is configured to use.`,
 		Example: "  kubewright machines up --count 5\n  kubewright machines up --count 3 --name-prefix cp --cpus 4 --memory 8G",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Memory, o.Disk = int64(memory), int64(disk)
+			o.SetCPUs, o.SetMemory = c.Flags().Changed("cpus"), c.Flags().Changed("memory")
 			return f.run(c, func(set *machines.Set) error {
 				if err := set.Up(c.Context(), o); err != nil {
 					return err
@@ -31,7 +32,8 @@ The first time on a computer it builds a root file system from the Debian packag
 					if err := f.show(c, set); err != nil {
 						return err
 					}
-					fmt.Fprintf(c.OutOrStdout(), "\nA shell:   kubewright machines ssh %s1\nOr:        ssh -F %s %s1\nAway:      kubewright machines down --all\n", o.NamePrefix, set.SSHConfig(), o.NamePrefix)
+					fmt.Fprintf(c.OutOrStdout(), "\nA shell:   kubewright machines ssh %[1]s1%[3]s\nOr:        ssh -F %[2]s %[1]s1\nAway:      kubewright machines down --all%[3]s\n",
+						o.NamePrefix, set.SSHConfig(), f.setFlag())
 				}
 				return nil
 			})

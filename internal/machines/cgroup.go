@@ -70,15 +70,15 @@ func (g cgroup) sub(name string) cgroup { return cgroup{g.trees, filepath.Join(g
 // v2 is the directory in the v2 tree.
 func (g cgroup) v2() string { return filepath.Join(g.trees[0].mount, g.path) }
 
-// create makes the group and its parents in every hierarchy and, in v2, hands the controllers down to its children.
+// create makes the group and its parents in every hierarchy and, in v2, makes the controllers available in it.
 func (g cgroup) create() error {
 	for _, h := range g.trees {
 		dir := h.mount
-		if err := h.delegate(dir); err != nil {
-			return err
-		}
 		for _, name := range strings.Split(g.path, "/") {
 			parent := dir
+			if err := h.delegate(parent); err != nil {
+				return err
+			}
 			dir = filepath.Join(dir, name)
 			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("creating control group: %w", err)
@@ -100,18 +100,6 @@ func (g cgroup) create() error {
 	return nil
 }
 
-// handDown makes the controllers available to the children of a group that holds no process itself.
-func (g cgroup) handDown() error {
-	dir := g.trees[0].mount
-	for _, name := range strings.Split(g.path, "/") {
-		dir = filepath.Join(dir, name)
-		if err := g.trees[0].delegate(dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (h hierarchy) delegate(dir string) error {
 	if !h.v2 {
 		return nil
@@ -127,17 +115,18 @@ func (h hierarchy) delegate(dir string) error {
 	return nil
 }
 
-// limit sets how much of the CPU and of the memory the group may use. cpus is a number of CPUs, memory is in bytes; zero is no limit.
+// limit sets how much of the CPU and of the memory the group may use; swap outside does not count as memory. cpus is a
+// number of CPUs, memory is in bytes; zero is no limit.
 func (g cgroup) limit(cpus float64, memory int64) error {
 	const period = 100_000 // µs; the kernel's default for both versions
-	quota, quota2, bytes, bytes2 := "-1", "max", "-1", "max"
+	quota, quota2, bytes, bytes2, swap2 := "-1", "max", "-1", "max", "max"
 	if cpus > 0 {
 		quota = strconv.Itoa(int(cpus * period))
 		quota2 = quota
 	}
 	if memory > 0 {
 		bytes = strconv.FormatInt(memory, 10)
-		bytes2 = bytes
+		bytes2, swap2 = bytes, "0"
 	}
 	for _, h := range g.trees {
 		dir := filepath.Join(h.mount, g.path)
@@ -149,14 +138,24 @@ func (g cgroup) limit(cpus float64, memory int64) error {
 			case c == "cpu":
 				err = errors.Join(writeCgroup(dir, "cpu.cfs_period_us", strconv.Itoa(period)), writeCgroup(dir, "cpu.cfs_quota_us", quota))
 			case c == "memory" && h.v2:
-				err = writeCgroup(dir, "memory.max", bytes2)
+				err = errors.Join(writeCgroup(dir, "memory.max", bytes2), writeWhereKnown(dir, "memory.swap.max", swap2))
 			case c == "memory":
-				err = writeCgroup(dir, "memory.limit_in_bytes", bytes)
+				// The limit of memory and swap together is never below that of memory alone, not even for a moment.
+				err = errors.Join(writeWhereKnown(dir, "memory.memsw.limit_in_bytes", "-1"), writeCgroup(dir, "memory.limit_in_bytes", bytes),
+					writeWhereKnown(dir, "memory.memsw.limit_in_bytes", bytes))
 			}
 			if err != nil {
-				return err
+				return fmt.Errorf("limiting control group %s: %w", g.path, err)
 			}
 		}
+	}
+	return nil
+}
+
+// writeWhereKnown is writeCgroup for what a kernel without swap accounting does not have.
+func writeWhereKnown(dir, file, value string) error {
+	if err := writeCgroup(dir, file, value); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // attachGuard forbids everything in a control group (cgroup v2 directory) two things that no mount can forbid, because
-// root in a machine may mount file systems of its own: writing kernel settings that are not the machine's own, and opening
-// block devices, which are the disks of the machine outside. It lasts as long as the group.
+// root in a machine may mount file systems and make device nodes of its own: writing kernel settings that are not the
+// machine's own, and opening devices of the computer outside. It lasts as long as the group.
 func attachGuard(dir string) error {
 	group, err := os.Open(dir)
 	if err != nil {
@@ -71,22 +71,46 @@ func sysctlGuard(prefixes []string) asm.Instructions {
 	)
 }
 
-// deviceGuard allows everything with character devices, and with block devices only to make their nodes.
+// deviceGuard allows making the nodes of all devices, and using those that belong to nobody or to the machine itself. All
+// others, disks first of all, belong to the computer outside.
 func deviceGuard() asm.Instructions {
+	// struct bpf_cgroup_dev_ctx (linux/bpf.h): the access in the upper half of the first word, the kind in the lower.
 	const (
-		accessType   = 0 // offset of bpf_cgroup_dev_ctx.access_type: the access in the upper half, the kind in the lower
-		block        = 1 // BPF_DEVCG_DEV_BLOCK
+		access       = 0
+		major        = 4
+		minor        = 8
+		char         = 2 // BPF_DEVCG_DEV_CHAR
 		readAndWrite = 6 // BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE
-	) // all of linux/bpf.h
+	)
+	// Documentation/admin-guide/devices.txt of Linux
+	const (
+		memory, terminals, firstPty, lastPty, misc = 1, 5, 136, 143, 10
+		mem, kmem, port                            = 1, 2, 4  // of memory: the computer's own
+		tun, fuse                                  = 200, 229 // of misc
+	)
 	return asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, accessType, asm.Word),
-		asm.Mov.Reg(asm.R3, asm.R2),
-		asm.And.Imm(asm.R3, 0xffff),
-		asm.JNE.Imm(asm.R3, block, "allow"),
-		asm.RSh.Imm(asm.R2, 16),
-		asm.And.Imm(asm.R2, readAndWrite),
-		asm.JEq.Imm(asm.R2, 0, "allow"),
-		asm.Mov.Imm(asm.R0, 0),
+		asm.LoadMem(asm.R2, asm.R1, access, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, major, asm.Word),
+		asm.LoadMem(asm.R4, asm.R1, minor, asm.Word),
+		asm.Mov.Reg(asm.R5, asm.R2),
+		asm.RSh.Imm(asm.R5, 16),
+		asm.And.Imm(asm.R5, readAndWrite),
+		asm.JEq.Imm(asm.R5, 0, "allow"),
+		asm.And.Imm(asm.R2, 0xffff),
+		asm.JNE.Imm(asm.R2, char, "deny"),
+		asm.JEq.Imm(asm.R3, terminals, "allow"),
+		asm.JEq.Imm(asm.R3, memory, "memory"),
+		asm.JEq.Imm(asm.R3, misc, "misc"),
+		asm.JLT.Imm(asm.R3, firstPty, "deny"),
+		asm.JLE.Imm(asm.R3, lastPty, "allow"),
+		asm.Ja.Label("deny"),
+		asm.JEq.Imm(asm.R4, mem, "deny").WithSymbol("memory"),
+		asm.JEq.Imm(asm.R4, kmem, "deny"),
+		asm.JNE.Imm(asm.R4, port, "allow"),
+		asm.Ja.Label("deny"),
+		asm.JEq.Imm(asm.R4, tun, "allow").WithSymbol("misc"),
+		asm.JEq.Imm(asm.R4, fuse, "allow"),
+		asm.Mov.Imm(asm.R0, 0).WithSymbol("deny"),
 		asm.Return(),
 		asm.Mov.Imm(asm.R0, 1).WithSymbol("allow"),
 		asm.Return(),

@@ -19,7 +19,9 @@ import (
 type UpOptions struct {
 	Count      int    // how many machines, named NamePrefix1, NamePrefix2, …; 1 to 100
 	NamePrefix string // lower-case letters, digits and hyphens
-	Hardware
+	Hardware          // of new machines
+	// SetCPUs and SetMemory give existing machines, too, the CPUs and the memory of new ones.
+	SetCPUs, SetMemory bool
 }
 
 const (
@@ -30,10 +32,10 @@ const (
 )
 
 // Up makes the machines that are missing, starts those that do not run, and returns when each of them answers over SSH.
-// Machines that exist keep what they have, except for CPUs and memory, which are changed on the living machine.
+// Machines that exist keep what they have, unless the options say otherwise, which takes effect on running machines at once.
 func (s *Set) Up(ctx context.Context, o UpOptions) error {
 	if o.Count < 1 || o.Count > maxMachines {
-		return fmt.Errorf("%d machines: want 1 to %d in a set", o.Count, maxMachines)
+		return invalid("%d machines: want 1 to %d in a set", o.Count, maxMachines)
 	}
 	var names []string
 	for i := range o.Count {
@@ -43,7 +45,13 @@ func (s *Set) Up(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	if o.Disk < 1<<30 {
-		return fmt.Errorf("a disk of %d bytes: want at least 1 GiB", o.Disk)
+		return invalid("a disk of %d bytes: want at least 1 GiB", o.Disk)
+	}
+	if o.CPUs != 0 && (o.CPUs < 0.01 || o.CPUs > 1e6) {
+		return invalid("%g CPUs: want at least 0.01, or 0 for no limit", o.CPUs)
+	}
+	if o.Memory != 0 && o.Memory < 64<<20 {
+		return invalid("%d bytes of memory: want at least 64 MiB, or 0 for no limit", o.Memory)
 	}
 	if err := s.checkRequirements(); err != nil {
 		return err
@@ -65,7 +73,7 @@ func (s *Set) Up(ctx context.Context, o UpOptions) error {
 	if err := ensureKey(s.IdentityFile(), "machines-"+s.config.Name); err != nil {
 		return err
 	}
-	wanted, err := s.order(names, o.Hardware, rootfs)
+	wanted, err := s.order(names, o, rootfs)
 	if err != nil {
 		return err
 	}
@@ -76,7 +84,7 @@ func (s *Set) Up(ctx context.Context, o UpOptions) error {
 }
 
 // order writes down what is wanted of each machine.
-func (s *Set) order(names []string, h Hardware, rootfs string) ([]machine, error) {
+func (s *Set) order(names []string, o UpOptions, rootfs string) ([]machine, error) {
 	all, err := s.machines()
 	if err != nil {
 		return nil, err
@@ -86,21 +94,27 @@ func (s *Set) order(names []string, h Hardware, rootfs string) ([]machine, error
 		i := slices.IndexFunc(all, func(m machine) bool { return m.Name == name })
 		if i >= 0 {
 			m := all[i]
-			m.CPUs, m.Memory = h.CPUs, h.Memory
+			if o.SetCPUs {
+				m.CPUs = o.CPUs
+			}
+			if o.SetMemory {
+				m.Memory = o.Memory
+			}
 			if err := writeJSON(s.machineFile(name, "machine.json"), m); err != nil {
 				return nil, err
 			}
 			wanted = append(wanted, m)
 			continue
 		}
-		m := machine{Name: name, Hardware: h, RootFS: rootfs}
+		m := machine{Name: name, Hardware: o.Hardware, RootFS: rootfs}
 		for slices.ContainsFunc(all, func(other machine) bool { return other.Index == m.Index }) {
 			m.Index++
 		}
 		if m.Index >= maxMachines {
 			return nil, fmt.Errorf("set %s has no address left for machine %s; take some down or use another set (--set)", s.config.Name, name)
 		}
-		if err := os.MkdirAll(s.machineDir(name), 0o700); err != nil {
+		// What a killed run left of a machine of that name has no part in this one.
+		if err := errors.Join(os.RemoveAll(s.machineDir(name)), os.MkdirAll(s.machineDir(name), 0o700)); err != nil {
 			return nil, err
 		}
 		if err := ensureKey(s.machineFile(name, hostKeyFile), "root@"+name); err != nil {
@@ -152,7 +166,7 @@ func (s *Set) start(ctx context.Context, st state, machines []machine) error {
 			if err := s.powerOn(ctx, m, g); err != nil {
 				return err
 			}
-		} else if err := g.sub(payload).limit(m.CPUs, m.Memory); err != nil {
+		} else if err := g.limit(m.CPUs, m.Memory); err != nil {
 			return err
 		}
 		if slices.Contains(cutFrom(st.Cuts, m.Name), everybody) {
@@ -177,7 +191,8 @@ func (s *Set) powerOn(ctx context.Context, m machine, g cgroup) error {
 	if err := g.sub(supervisor).create(); err != nil {
 		return err
 	}
-	if err := g.handDown(); err != nil {
+	// Above the machine's own group, which root inside may write to where it is v1.
+	if err := g.limit(m.CPUs, m.Memory); err != nil {
 		return err
 	}
 	if _, err := os.Stat(s.rootfsPath(m.RootFS)); err != nil {
@@ -367,8 +382,11 @@ func (s *Set) Reset(ctx context.Context, names ...string) error {
 // Down removes machines with their disks, all without names; with the last one goes everything else of the set. It also
 // removes what killed programs have left.
 func (s *Set) Down(ctx context.Context, names ...string) error {
-	if _, err := os.Stat(s.dir()); errors.Is(err, os.ErrNotExist) {
+	dropDeadProbes()
+	if err := s.checkDir(); errors.Is(err, os.ErrNotExist) {
 		return nil
+	} else if err != nil {
+		return err
 	}
 	release, err := s.lock(ctx)
 	if err != nil {
@@ -377,7 +395,7 @@ func (s *Set) Down(ctx context.Context, names ...string) error {
 	defer release()
 	st, err := s.load()
 	if errors.As(err, &noSetError{}) {
-		return os.RemoveAll(s.dir()) // "up" was killed before anything else was made
+		return s.removeDir() // "up" was killed before anything else was made
 	}
 	if err != nil {
 		return err
@@ -391,6 +409,11 @@ func (s *Set) Down(ctx context.Context, names ...string) error {
 	}
 	for _, m := range picked {
 		st.Cuts = withoutMachine(st.Cuts, m.Name)
+	}
+	if err := s.save(st); err != nil {
+		return err
+	}
+	for _, m := range picked {
 		if err := os.RemoveAll(s.machineDir(m.Name)); err != nil {
 			return err
 		}
@@ -400,9 +423,6 @@ func (s *Set) Down(ctx context.Context, names ...string) error {
 		return err
 	}
 	if len(left) > 0 {
-		if err := s.save(st); err != nil {
-			return err
-		}
 		if err := s.writeSSHFiles(st.Subnet); err != nil {
 			return err
 		}
@@ -411,7 +431,7 @@ func (s *Set) Down(ctx context.Context, names ...string) error {
 	if err := s.disconnectNetwork(st.Subnet); err != nil {
 		return err
 	}
-	return os.RemoveAll(s.dir())
+	return s.removeDir()
 }
 
 // Cut separates a machine from everybody, or, with others, from these only. Its cable stays plugged in: nothing inside
@@ -439,7 +459,7 @@ func (s *Set) Heal(ctx context.Context, name string, others ...string) error {
 
 func (s *Set) cuts(ctx context.Context, name string, others []string, edit func(cuts, pairs [][2]string) [][2]string) error {
 	if slices.Contains(others, name) {
-		return fmt.Errorf("machine %s cannot be cut off from itself", name)
+		return invalid("machine %s cannot be cut off from itself", name)
 	}
 	return s.change(ctx, append([]string{name}, others...), func(st state, _ []machine) error {
 		pairs := [][2]string{pair(name, everybody)}
@@ -461,10 +481,12 @@ func (s *Set) cuts(ctx context.Context, name string, others []string, edit func(
 // 64 kbit/s.
 func (s *Set) Limit(ctx context.Context, rate int64, names ...string) error {
 	if rate != 0 && rate < 64_000 {
-		return fmt.Errorf("a link of %d bits a second: want at least 64,000, or 0 for no limit", rate)
+		return invalid("a link of %d bits a second: want at least 64,000, or 0 for no limit", rate)
 	}
 	return s.change(ctx, names, func(_ state, picked []machine) error {
-		return each(ctx, picked, func(_ context.Context, m machine) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("longer than %s", readyTimeout))
+		defer cancel()
+		return each(ctx, picked, func(ctx context.Context, m machine) error {
 			m.LinkRate = rate
 			if err := writeJSON(s.machineFile(m.Name, "machine.json"), m); err != nil {
 				return err
@@ -473,13 +495,17 @@ func (s *Set) Limit(ctx context.Context, rate int64, names ...string) error {
 			if err != nil {
 				return err
 			}
-			pid, err := g.initPID()
+			if running, err := g.populated(); err != nil || !running {
+				return err // it is off; the limit holds from its next start
+			}
+			var pid int
+			err = Wait(ctx, "it to boot", func(context.Context) (err error) { pid, err = g.initPID(); return err })
 			if err != nil {
-				return nil // it is off; the limit holds from its next start
+				return err
 			}
 			set, err := netns.GetFromPath(s.netnsPath())
 			if err != nil {
-				return err
+				return fmt.Errorf("opening the set's network: %w", err)
 			}
 			defer set.Close()
 			own, err := netns.GetFromPath(filepath.Join("/proc", fmt.Sprint(pid), "ns/net"))

@@ -46,12 +46,19 @@ type Status struct {
 	CutFrom  []string `json:"cutFrom,omitempty"`  // machines it cannot reach; "*" is everybody
 }
 
+// InvalidError is what was asked for and cannot be meant; nothing was touched.
+type InvalidError struct{ message string }
+
+func (e InvalidError) Error() string { return e.message }
+
+func invalid(format string, args ...any) error { return InvalidError{fmt.Sprintf(format, args...)} }
+
 // names become host names, control groups, files and network devices.
 var nameForm = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$`)
 
 func checkName(kind, name string) error {
 	if !nameForm.MatchString(name) {
-		return fmt.Errorf("%s name %q: want lower-case letters, digits and hyphens, a letter first, at most 32 characters", kind, name)
+		return invalid("%s name %q: want lower-case letters, digits and hyphens, a letter first, at most 32 characters", kind, name)
 	}
 	return nil
 }

@@ -22,12 +22,12 @@ import (
 // source address that is not of the set. No firewall rule is needed, outside there is one link and one route, and both end
 // with the namespace.
 const (
-	netnsDir   = "/run/netns" // where ip-netns(8) keeps names, so that `ip netns exec kubewright-SET` works
 	switchName = "switch"
 	wireName   = "outside"
 )
 
-func (s *Set) netnsPath() string { return filepath.Join(netnsDir, "kubewright-"+s.config.Name) }
+// netnsPath is the file that holds the set's network namespace: nsenter --net=FILE.
+func (s *Set) netnsPath() string { return filepath.Join(s.dir(), "network") }
 
 // wireOutside is the name of the link in the network of the computer outside.
 func (n subnet) wireOutside() string { return fmt.Sprintf("kw%d", n) }
@@ -77,10 +77,15 @@ func (s *Set) ensureNetns() (netns.NsHandle, error) {
 	if err := s.removeNetns(); err != nil {
 		return 0, err
 	}
+	if err := os.WriteFile(s.netnsPath(), nil, 0o600); err != nil {
+		return 0, err
+	}
 	var ns netns.NsHandle
 	err := onThread(func() (err error) {
-		ns, err = netns.NewNamed(filepath.Base(s.netnsPath()))
-		return err
+		if ns, err = netns.New(); err != nil {
+			return err
+		}
+		return unix.Mount("/proc/thread-self/ns/net", s.netnsPath(), "", unix.MS_BIND, "")
 	})
 	return ns, err
 }

@@ -75,7 +75,8 @@ func probeCgroups() error {
 	if err != nil {
 		return err
 	}
-	g := cgroup{trees, fmt.Sprintf("kubewright-probe-%d", os.Getpid())}
+	dropDeadProbes()
+	g := cgroup{trees, probeGroup + strconv.Itoa(os.Getpid())}
 	if err := os.Mkdir(g.v2(), 0o755); err != nil {
 		return fmt.Errorf("making a group: %w (is this a container without privileges?)", err)
 	}
@@ -92,6 +93,22 @@ func probeCgroups() error {
 		}
 	}
 	return nil
+}
+
+const probeGroup = "kubewright-probe-"
+
+// dropDeadProbes removes what processes that were killed in probeCgroups left.
+func dropDeadProbes() {
+	trees, err := cgroupHierarchies()
+	if err != nil {
+		return // whoever needs them says so
+	}
+	groups, _ := filepath.Glob(filepath.Join(trees[0].mount, probeGroup+"*"))
+	for _, g := range groups {
+		if _, err := os.Stat("/proc/" + strings.TrimPrefix(filepath.Base(g), probeGroup)); errors.Is(err, os.ErrNotExist) {
+			_ = os.Remove(g)
+		}
+	}
 }
 
 func probeFileSystem(name string) func() error {
@@ -134,8 +151,10 @@ func probeNetwork() error {
 }
 
 func probeRules() error {
-	if _, err := exec.LookPath("nft"); err != nil {
-		return nil // already reported, with its package
+	for _, tool := range []string{"nft", "unshare"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil // already reported, with its package
+		}
 	}
 	nft := exec.Command("unshare", "--net", "nft", "-f", "-")
 	nft.Stdin = strings.NewReader(trafficRules([][2]string{{everybody, "a"}}, map[string]string{"a": "a"}))
@@ -154,7 +173,7 @@ func (s *Set) probeRoom() error {
 			return err
 		}
 		if free < need {
-			return fmt.Errorf("%d MiB are free for %s, want %d; make room or choose another place with --state-dir and --cache-dir", free>>20, dir, need>>20)
+			return fmt.Errorf("%d MiB are free for %s, want %d; make room, or put a larger disk there", free>>20, dir, need>>20)
 		}
 	}
 	return nil
@@ -170,7 +189,7 @@ func loadModules(names ...string) {
 // prepareKernel changes the two things of the computer outside that machines need and cannot have of their own, and says
 // so: loaded modules, and the number of inotify instances, which root in all machines together may not exceed.
 func (s *Set) prepareKernel() {
-	loadModules(sharedModules...)
+	s.loadShared()
 	const enough = 8192
 	const file = "/proc/sys/fs/inotify/max_user_instances"
 	content, err := os.ReadFile(file)
@@ -182,6 +201,32 @@ func (s *Set) prepareKernel() {
 			s.config.Progress("", fmt.Sprintf("fs.inotify.max_user_instances of this computer is %d and cannot be raised (%v): many machines may fail to start services", now, err))
 		} else {
 			s.config.Progress("", fmt.Sprintf("raised fs.inotify.max_user_instances of this computer from %d to %d, until it restarts: all machines share it", now, enough))
+		}
+	}
+}
+
+// loadShared loads modules that machines cannot load, and says which. br_netfilter would make bridged packets of other
+// programs outside pass this computer's firewall from then on; that is undone. Machines have a setting of their own.
+func (s *Set) loadShared() {
+	isLoaded := func(module string) bool { _, err := os.Stat("/sys/module/" + module); return err == nil }
+	before := slices.DeleteFunc(slices.Clone(sharedModules), func(m string) bool { return !isLoaded(m) })
+	loadModules(sharedModules...)
+	var loaded []string
+	for _, m := range sharedModules {
+		if isLoaded(m) && !slices.Contains(before, m) {
+			loaded = append(loaded, m)
+		}
+	}
+	if len(loaded) == 0 {
+		return
+	}
+	s.config.Progress("", "loaded into this computer's kernel, until it restarts: "+strings.Join(loaded, ", "))
+	if slices.Contains(loaded, "br_netfilter") {
+		for _, family := range []string{"iptables", "ip6tables", "arptables"} {
+			file := "/proc/sys/net/bridge/bridge-nf-call-" + family
+			if err := os.WriteFile(file, []byte("0"), 0o644); err != nil {
+				s.config.Progress("", fmt.Sprintf("could not keep bridges of this computer apart from its firewall: %v", err))
+			}
 		}
 	}
 }

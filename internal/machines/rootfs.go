@@ -46,7 +46,8 @@ func (s *Set) ensureRootFS(ctx context.Context) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return name, nil
 	}
-	if err := os.MkdirAll(s.config.CacheDir, 0o755); err != nil {
+	// For root alone: it holds programs that run as root for whoever starts them, and that nobody updates.
+	if err := errors.Join(os.MkdirAll(s.config.CacheDir, 0o700), os.Chmod(s.config.CacheDir, 0o700)); err != nil {
 		return "", err
 	}
 	release, err := s.lockFile(ctx, filepath.Join(s.config.CacheDir, "rootfs.lock"), "the root file system of machines")
@@ -108,21 +109,38 @@ func (s *Set) dropStaleRootFS(current string) error {
 	return nil
 }
 
+// packageSources is the file with the Debian sources that this computer is configured with.
+func packageSources() (string, error) {
+	candidates := []string{"/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"}
+	for _, file := range candidates {
+		if info, err := os.Stat(file); err == nil && info.Size() > 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("this computer has no Debian package sources in %s; the root file system of machines is built from them", strings.Join(candidates, " or "))
+}
+
 // debootstrap runs mmdebstrap in mount and PID namespaces of its own, so that its mounts and whatever it started end with
 // it, and it with this process.
 func (s *Set) debootstrap(ctx context.Context, dir string) error {
-	script, err := os.CreateTemp("", "rootfs-*.sh")
+	sources, err := packageSources()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(script.Name()) }()
-	_, err = script.WriteString(rootfsScript)
-	if err := errors.Join(err, script.Chmod(0o700), script.Close()); err != nil {
+	// Beside it, where the next build finds what a killed one left.
+	work := dir + ".work"
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	script := filepath.Join(work, "rootfs.sh")
+	if err := os.WriteFile(script, []byte(rootfsScript), 0o700); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
 		"mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(rootfsPackages, ","),
-		"--customize-hook="+script.Name(), rootfsRelease, dir)
+		"--customize-hook="+script, rootfsRelease, dir, sources)
+	cmd.Env = append(os.Environ(), "TMPDIR="+work)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	out, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w

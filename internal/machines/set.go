@@ -72,6 +72,13 @@ func Open(c Config) (*Set, error) {
 		}
 		c.Program = program
 	}
+	for _, dir := range []*string{&c.StateDir, &c.CacheDir} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return nil, err
+		}
+		*dir = abs
+	}
 	if c.Progress == nil {
 		c.Progress = func(string, string) {}
 	}
@@ -102,12 +109,58 @@ func (s *Set) IdentityFile() string { return filepath.Join(s.dir(), "id_ed25519"
 
 func (s *Set) dir() string { return filepath.Join(s.config.StateDir, s.config.Name) }
 
+// Files of a set that are there from its first moment on.
+const (
+	setFile  = "set.json"
+	lockName = "lock"
+)
+
+// checkDir returns an error unless the set's directory is that of a set, or of one that was not finished.
+func (s *Set) checkDir() error {
+	entries, err := os.ReadDir(s.dir())
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == setFile }) {
+		return nil
+	}
+	for _, e := range entries {
+		// renameio writes beside, with a dot before the name.
+		if e.Name() != lockName && !strings.HasPrefix(e.Name(), "."+setFile) {
+			return fmt.Errorf("%s is not a set of machines: it has no %s, but holds %s; nothing was touched", s.dir(), setFile, e.Name())
+		}
+	}
+	return nil
+}
+
+// removeDir removes the set's directory: what makes it a set, and the lock, at the end.
+func (s *Set) removeDir() error {
+	entries, err := os.ReadDir(s.dir())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == setFile || e.Name() == lockName {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.dir(), e.Name())); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{filepath.Join(s.dir(), setFile), filepath.Join(s.dir(), lockName), s.dir()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Names lists the sets below a state directory (DefaultStateDir where empty).
 func Names(stateDir string) ([]string, error) {
 	if stateDir == "" {
 		stateDir = DefaultStateDir
 	}
-	found, err := filepath.Glob(filepath.Join(stateDir, "*", "set.json"))
+	found, err := filepath.Glob(filepath.Join(stateDir, "*", setFile))
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +173,7 @@ func Names(stateDir string) ([]string, error) {
 
 func (s *Set) load() (state, error) {
 	var st state
-	err := readJSON(filepath.Join(s.dir(), "set.json"), &st)
+	err := readJSON(filepath.Join(s.dir(), setFile), &st)
 	if errors.Is(err, fs.ErrNotExist) {
 		return st, noSetError{s.config.Name}
 	}
@@ -133,7 +186,7 @@ func (e noSetError) Error() string {
 	return fmt.Sprintf("there is no set of machines %q; make one: kubewright machines up --set %s", e.name, e.name)
 }
 
-func (s *Set) save(st state) error { return writeJSON(filepath.Join(s.dir(), "set.json"), st) }
+func (s *Set) save(st state) error { return writeJSON(filepath.Join(s.dir(), setFile), st) }
 
 // machines lists what was ordered, by index.
 func (s *Set) machines() ([]machine, error) {
@@ -177,7 +230,7 @@ func (s *Set) pick(names []string) ([]machine, error) {
 		picked = append(picked, all[i])
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("set %s has no machine %s; kubewright machines list shows what there is", s.config.Name, strings.Join(unknown, ", "))
+		return nil, fmt.Errorf("set %s has no machine %s; kubewright machines list --set %s shows what there is", s.config.Name, strings.Join(unknown, ", "), s.config.Name)
 	}
 	return picked, nil
 }
@@ -227,7 +280,10 @@ func (s *Set) lock(ctx context.Context) (func(), error) {
 		if err := os.MkdirAll(s.dir(), 0o700); err != nil {
 			return nil, err
 		}
-		path := filepath.Join(s.dir(), "lock")
+		if err := s.checkDir(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		path := filepath.Join(s.dir(), lockName)
 		release, err := s.lockFile(ctx, path, "the set "+s.config.Name)
 		if err != nil {
 			return nil, err
@@ -293,7 +349,7 @@ func (s *Set) takenPrefixes() ([]netip.Prefix, error) {
 	}
 	for _, name := range others {
 		var st state
-		err := readJSON(filepath.Join(s.config.StateDir, name, "set.json"), &st)
+		err := readJSON(filepath.Join(s.config.StateDir, name, setFile), &st)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed while we looked
 		}

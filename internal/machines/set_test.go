@@ -34,8 +34,8 @@ func TestNames(t *testing.T) {
 
 func TestOrderGivesEachItsOwnAddressAndKeepsWhatThereIs(t *testing.T) {
 	s := testSet(t)
-	h := Hardware{CPUs: 1, Memory: 1 << 30, Disk: 2 << 30}
-	if _, err := s.order([]string{"m1", "m2", "m3"}, h, "old"); err != nil {
+	o := UpOptions{Hardware: Hardware{CPUs: 1, Memory: 1 << 30, Disk: 2 << 30}}
+	if _, err := s.order([]string{"m1", "m2", "m3"}, o, "old"); err != nil {
 		t.Fatal(err)
 	}
 	key, err := os.ReadFile(s.machineFile("m3", hostKeyFile))
@@ -45,13 +45,13 @@ func TestOrderGivesEachItsOwnAddressAndKeepsWhatThereIs(t *testing.T) {
 	if err := os.RemoveAll(s.machineDir("m2")); err != nil {
 		t.Fatal(err)
 	}
-	h = Hardware{CPUs: 4, Memory: 8 << 30, Disk: 9 << 30}
-	wanted, err := s.order([]string{"m3", "m4"}, h, "new")
+	o = UpOptions{Hardware: Hardware{CPUs: 4, Memory: 8 << 30, Disk: 9 << 30}, SetMemory: true}
+	wanted, err := s.order([]string{"m3", "m4"}, o, "new")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m3, m4 := wanted[0], wanted[1]
-	if m3.Index != 2 || m3.RootFS != "old" || m3.Disk != 2<<30 || m3.CPUs != 4 || m3.Memory != 8<<30 {
+	if m3.Index != 2 || m3.RootFS != "old" || m3.Disk != 2<<30 || m3.CPUs != 1 || m3.Memory != 8<<30 {
 		t.Errorf("an existing machine: %+v", m3)
 	}
 	if m4.Index != 1 || m4.RootFS != "new" || m4.Disk != 9<<30 {
@@ -73,7 +73,7 @@ func TestOrderEndsWithTheAddresses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.order([]string{"one-more"}, DefaultHardware(), "r"); err == nil || !strings.Contains(err.Error(), "no address left") {
+	if _, err := s.order([]string{"one-more"}, UpOptions{}, "r"); err == nil || !strings.Contains(err.Error(), "no address left") {
 		t.Error(err)
 	}
 }
@@ -89,12 +89,58 @@ func TestPickNamesEverythingUnknown(t *testing.T) {
 	if err := s.save(state{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.order([]string{"m1"}, DefaultHardware(), "r"); err != nil {
+	if _, err := s.order([]string{"m1"}, UpOptions{}, "r"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := s.pick([]string{"x", "m1", "y"})
 	if err == nil || !strings.Contains(err.Error(), "x, y") {
 		t.Error(err)
+	}
+}
+
+func TestLeftOversOfAMachineHaveNoPartInTheNext(t *testing.T) {
+	s := testSet(t)
+	if err := os.MkdirAll(s.machineDir("m1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.diskFile("m1"), []byte("a disk"), 0o600); err != nil { // "down" was killed after machine.json
+		t.Fatal(err)
+	}
+	if _, err := s.order([]string{"m1"}, UpOptions{}, "r"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.diskFile("m1")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("a new machine has the disk of the one before")
+	}
+}
+
+func TestDownTouchesNothingThatIsNoSet(t *testing.T) {
+	s := testSet(t)
+	precious := filepath.Join(s.dir(), "precious")
+	if err := os.MkdirAll(precious, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Down(t.Context()); err == nil || !strings.Contains(err.Error(), "precious") {
+		t.Error(err)
+	}
+	if _, err := s.lock(t.Context()); err == nil {
+		t.Error("a directory of somebody else's was taken for a set")
+	}
+	left, err := os.ReadDir(s.dir())
+	if err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if err := os.Remove(precious); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir(), lockName), nil, 0o600); err != nil { // "up" was killed early
+		t.Fatal(err)
+	}
+	if err := s.Down(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the unfinished set is still there: %v", err)
 	}
 }
 
@@ -157,7 +203,7 @@ func TestLockEndsWithTheContext(t *testing.T) {
 
 func TestStaleRootFileSystemsGo(t *testing.T) {
 	s := testSet(t)
-	if _, err := s.order([]string{"m1"}, DefaultHardware(), "rootfs-used"); err != nil {
+	if _, err := s.order([]string{"m1"}, UpOptions{}, "rootfs-used"); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{"rootfs-current", "rootfs-used", "rootfs-old", "rootfs-current.unfinished", "vm"} {
@@ -183,7 +229,7 @@ func TestStaleRootFileSystemsGo(t *testing.T) {
 
 func TestSSHFiles(t *testing.T) {
 	s := testSet(t)
-	if _, err := s.order([]string{"m1"}, DefaultHardware(), "r"); err != nil {
+	if _, err := s.order([]string{"m1"}, UpOptions{}, "r"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.writeSSHFiles(3); err != nil {

@@ -13,9 +13,11 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // Result is what a command on a machine said.
@@ -31,8 +33,12 @@ func (s *Set) Run(ctx context.Context, name, command string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	// Whoever cuts a machine off or its power leaves us without an answer; the connection, which others may be using, is
+	// given up with ctx.
+	stop := context.AfterFunc(ctx, func() { s.forget(name) })
+	defer stop()
 	session, err := client.NewSession()
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		// The machine may have been restarted since the last command.
 		s.forget(name)
 		if client, err = s.client(ctx, name); err != nil {
@@ -42,12 +48,12 @@ func (s *Set) Run(ctx context.Context, name, command string) (Result, error) {
 			return Result{}, fmt.Errorf("opening a session on machine %s: %w", name, err)
 		}
 	}
+	if err != nil {
+		return Result{}, fmt.Errorf("opening a session on machine %s: %w", name, context.Cause(ctx))
+	}
 	defer session.Close()
 	var stdout, stderr bytes.Buffer
 	session.Stdout, session.Stderr = &stdout, &stderr
-	// Whoever cuts a machine off or its power leaves us without an answer; the connection is given up with ctx.
-	stop := context.AfterFunc(ctx, func() { s.forget(name) })
-	defer stop()
 	err = session.Run(command)
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String()}
 	var exit *ssh.ExitError
@@ -112,7 +118,7 @@ func (s *Set) dial(ctx context.Context, name string) (*ssh.Client, error) {
 	}
 	address := net.JoinHostPort(st.Subnet.machine(picked[0].Index).String(), "22")
 	// A first packet that a starting machine misses is repeated after 1 s only; giving up sooner is faster.
-	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", address)
+	conn, err := (&net.Dialer{Timeout: dialTimeout, Control: giveUpSoon}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to machine %s: %w", name, err)
 	}
@@ -132,6 +138,15 @@ func (s *Set) dial(ctx context.Context, name string) (*ssh.Client, error) {
 
 // dialTimeout is many times what a machine on this computer takes to accept a connection.
 const dialTimeout = 500 * time.Millisecond
+
+// giveUpSoon ends a connection when what was sent is not acknowledged for 2 s: the machine lost its power, or was cut off.
+// A busy machine's kernel still acknowledges.
+func giveUpSoon(_, _ string, c syscall.RawConn) error {
+	var err error
+	return errors.Join(c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 2000)
+	}), err)
+}
 
 const hostKeyFile = "ssh_host_ed25519_key"
 

@@ -41,11 +41,13 @@ func (s *Set) startSupervisor(m machine, g cgroup) error {
 		return err
 	}
 	defer console.Close()
-	cmd := exec.Command(s.config.Program, "machines", "supervise", m.Name, "--set", s.config.Name, "--state-dir", s.config.StateDir, "--cache-dir", s.config.CacheDir)
+	// Mounts that end outside end in the machine's mount namespace, too; where the mounts outside are private, leaveMounts
+	// drops what matters.
+	cmd := exec.Command("unshare", "--mount", "--propagation=slave", "--", s.config.Program, "machines", "supervise", m.Name, "--set", s.config.Name, "--cache-dir", s.config.CacheDir)
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: syscall.CLONE_NEWNS, UseCgroupFD: true, CgroupFD: int(group.Fd())}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(group.Fd())}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s to run machine %s: %w", s.config.Program, m.Name, err)
 	}
@@ -80,7 +82,7 @@ func (s *Set) Supervise(ctx context.Context, name string) error {
 		return fmt.Errorf("opening the set's network: %w", err)
 	}
 	defer set.Close()
-	if err := leaveMounts(); err != nil {
+	if err := s.leaveMounts(); err != nil {
 		return err
 	}
 	if err := s.mountDisk(m); err != nil {
@@ -105,15 +107,15 @@ func (s *Set) Supervise(ctx context.Context, name string) error {
 
 // leaveMounts drops from this process' mount namespace what would keep other machines' and sets' things alive, and covers
 // /run, where systemd-nspawn leaves traces.
-func leaveMounts() error {
-	named, err := mountinfo.GetMounts(mountinfo.PrefixFilter(netnsDir))
+func (s *Set) leaveMounts() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return err
+	}
+	networks, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("nsfs"))
 	if err != nil {
 		return err
 	}
-	for _, m := range named {
-		if m.Mountpoint == netnsDir {
-			continue
-		}
+	for _, m := range networks {
 		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("%s: %w", m.Mountpoint, err)
 		}
@@ -128,7 +130,7 @@ func (s *Set) boot(ctx context.Context, m machine, n subnet, g cgroup, set netns
 		return false, err
 	}
 	defer own.Close()
-	group, err := freshPayload(ctx, m, g.sub(payload))
+	group, err := freshPayload(ctx, g.sub(payload))
 	if err != nil {
 		return false, err
 	}
@@ -157,14 +159,11 @@ func (s *Set) boot(ctx context.Context, m machine, n subnet, g cgroup, set netns
 
 // freshPayload makes the control group of what runs in a machine, anew for each boot: in v2, one that has had children
 // takes no process itself, and a kubelet that finds groups of an earlier boot does not start.
-func freshPayload(ctx context.Context, m machine, g cgroup) (*os.File, error) {
+func freshPayload(ctx context.Context, g cgroup) (*os.File, error) {
 	if err := g.remove(ctx); err != nil {
 		return nil, err
 	}
 	if err := g.create(); err != nil {
-		return nil, err
-	}
-	if err := g.limit(m.CPUs, m.Memory); err != nil {
 		return nil, err
 	}
 	if err := attachGuard(g.v2()); err != nil {

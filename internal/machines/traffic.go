@@ -43,6 +43,8 @@ func trafficRules(cuts [][2]string, ports map[string]string) string {
 	for _, c := range cuts {
 		a, b := ports[c[0]], ports[c[1]]
 		switch {
+		case b == "" || a == "" && c[0] != everybody:
+			continue // a machine that is no more
 		case c[0] == everybody:
 			drop(&forward, fmt.Sprintf("iifname %q", b))
 			drop(&forward, fmt.Sprintf("oifname %q", b))

@@ -32,6 +32,9 @@ table bridge cuts {
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
+	if strings.Contains(trafficRules([][2]string{pair("a", "gone"), pair("gone", everybody)}, ports), "drop") {
+		t.Error("a cut of a machine that is gone is not passed over")
+	}
 	if strings.Contains(trafficRules(nil, ports), "drop") {
 		t.Error("without cuts something is dropped")
 	}

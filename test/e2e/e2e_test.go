@@ -122,16 +122,24 @@ func newFixture(t testing.TB, name string) fixture {
 	return f
 }
 
+// network is the file that holds the network namespace of the set.
+func (f fixture) network() string { return filepath.Join(filepath.Dir(f.SSHConfig()), "network") }
+
 // machines runs "kubewright machines …" on the set.
 func (f fixture) machines(t testing.TB, args ...string) string {
 	t.Helper()
-	return must(t, kubewright, append([]string{"machines", "--set", f.Name()}, args...)...)
+	start := time.Now()
+	out := must(t, kubewright, append([]string{"machines", "--set", f.Name()}, args...)...)
+	t.Logf("%5.1fs  machines %s", time.Since(start).Seconds(), strings.Join(args, " "))
+	return out
 }
 
 // on runs a shell command as root on a machine; it must succeed.
 func (f fixture) on(t testing.TB, machine, command string) string {
 	t.Helper()
+	start := time.Now()
 	r := f.try(t, machine, command)
+	t.Logf("%5.1fs  on %s: %.60q", time.Since(start).Seconds(), machine, command)
 	if r.ExitCode != 0 {
 		t.Fatalf("on %s: %s: exit code %d\n%s%s", machine, command, r.ExitCode, r.Stdout, r.Stderr)
 	}

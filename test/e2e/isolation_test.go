@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,7 +57,8 @@ func TestNothingLeaves(t *testing.T) {
 	outside := own.Addr().As4()
 	outside[3] = 254
 
-	seen := capture(t, ns)
+	seen := capture(t, "/run/netns/"+ns)
+	sent := capture(t, f.network())
 
 	// Where clusters' Pods and services are, in the guides and by default, and everywhere else.
 	targets := []string{
@@ -69,12 +71,13 @@ func TestNothingLeaves(t *testing.T) {
 		fmt.Fprintf(&script, "ip address add %s/32 dev lo\n", s)
 	}
 	// As a machine would do that wants out: everything by way of the computer outside, with and without asking ARP.
+	script.WriteString("ip neighbour show 198.18.0.0/15 dev eth0 | awk '/lladdr/ {print $3; exit}' >/root/gateway\n")
 	script.WriteString("sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0\n")
 	gateways := []string{"", netip.AddrFrom4(outside).String()}
 	for _, gateway := range gateways {
 		if gateway != "" {
 			fmt.Fprintf(&script, "ip route replace default via %s dev eth0 onlink\n", gateway)
-			fmt.Fprintf(&script, "ip neighbour replace %s lladdr $(ip neighbour show 198.18.0.0/15 dev eth0 | awk '/lladdr/ {print $3; exit}') dev eth0 nud permanent\n", gateway)
+			fmt.Fprintf(&script, "ip neighbour replace %s lladdr $(cat /root/gateway) dev eth0 nud permanent\n", gateway)
 		}
 		for _, target := range targets {
 			for _, source := range sources {
@@ -87,9 +90,11 @@ func TestNothingLeaves(t *testing.T) {
 	for _, source := range sources[1:] {
 		fmt.Fprintf(&script, "ping -q -c 1 -W 0.2 -I %s %s >/dev/null 2>&1\n", source, netip.AddrFrom4(outside))
 	}
-	script.WriteString("ping -q -c 1 -W 1 2001:db8::1 >/dev/null 2>&1; ping -q -c 1 -W 0.2 ff02::1%eth0 >/dev/null 2>&1\n")
-	script.WriteString("true\n")
-	on("m1", script.String())
+	script.WriteString("ip -6 route add default via fe80::1 dev eth0; ip -6 neighbour add fe80::1 lladdr $(cat /root/gateway) dev eth0 nud permanent\n")
+	script.WriteString("ping -q -c 1 -W 0.2 2001:db8::1 >/dev/null 2>&1; ping -q -c 1 -W 0.2 ff02::1%eth0 >/dev/null 2>&1; true\n")
+	if o := on("m1", script.String()); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
 
 	// What may be seen is seen: the test is not blind.
 	if o := on("m2", fmt.Sprintf("ping -q -c 1 -W 2 %s && ping -q -c 1 -W 2 %s", netip.AddrFrom4(outside), m1)); o.code != 0 {
@@ -107,6 +112,19 @@ func TestNothingLeaves(t *testing.T) {
 		}
 		return errors.New("the last packet sent was not seen yet")
 	})
+	// The test is not blind either to what m1 sends: each of these arrived at its switch.
+	arrived := sent(func([]packet) error { return nil })
+	for _, target := range targets {
+		for _, source := range sources {
+			p := packet{"m0", netip.MustParseAddr(source), netip.MustParseAddr(target)}
+			if source != target && !slices.Contains(arrived, p) && !p.to.IsLinkLocalUnicast() && !p.to.IsMulticast() && target != "255.255.255.255" {
+				t.Errorf("m1 did not send what it should have: %+v", p)
+			}
+		}
+	}
+	if !slices.ContainsFunc(arrived, func(p packet) bool { return p.to.String() == "2001:db8::1" }) {
+		t.Error("m1 did not send IPv6")
+	}
 	wires := 0
 	for _, p := range packets {
 		onWire := strings.HasPrefix(p.link, "kw")
@@ -128,7 +146,7 @@ func TestNothingLeaves(t *testing.T) {
 	if wires == 0 {
 		t.Error("nothing was seen on the wire between the machines and the computer outside; the test is blind")
 	}
-	t.Logf("%d packets seen, %d of them on the wire to the machines", len(packets), wires)
+	t.Logf("%d packets at the switch, %d on the wire to the computer outside, %d elsewhere there", len(arrived), wires, len(packets)-wires)
 
 	machines("down", "--all")
 	must(t, "ip", "netns", "delete", ns)
@@ -163,9 +181,9 @@ type packet struct {
 	from, to netip.Addr
 }
 
-// capture records every IP packet on every link of a network namespace. The returned function waits until what was seen
+// capture records every IP packet on every link of a network namespace, given as a file. The returned function waits until what was seen
 // is complete, and ends it.
-func capture(t *testing.T, ns string) func(complete func([]packet) error) []packet {
+func capture(t *testing.T, namespace string) func(complete func([]packet) error) []packet {
 	t.Helper()
 	var socket int
 	links := map[int]string{}
@@ -173,7 +191,7 @@ func capture(t *testing.T, ns string) func(complete func([]packet) error) []pack
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
 		opened <- func() error {
-			handle, err := netns.GetFromName(ns)
+			handle, err := netns.GetFromPath(namespace)
 			if err != nil {
 				return err
 			}
@@ -191,7 +209,7 @@ func capture(t *testing.T, ns string) func(complete func([]packet) error) []pack
 	if err := <-opened; err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(must(t, "nsenter", "--net=/run/netns/"+ns, "ip", "-o", "link")) {
+	for line := range strings.Lines(must(t, "nsenter", "--net="+namespace, "ip", "-o", "link")) {
 		var index int
 		var name string
 		if _, err := fmt.Sscanf(line, "%d: %s", &index, &name); err != nil {

@@ -80,10 +80,29 @@ func TestKilled(t *testing.T) {
 			}
 		}
 	}
+	// Everything else that changes something, killed, and then done.
+	f.machines(t, up...)
+	for _, args := range [][]string{{"restart", "--all"}, {"reset", "--all"}, {"down", "m2"}, {"stop", "m1"}, {"start", "m1"}} {
+		for i := range 4 {
+			if f.killed(t, whole*time.Duration(i)/4, "", args...) {
+				kills++
+			}
+		}
+		f.machines(t, up...)
+		f.on(t, "m1", "true")
+	}
+	for i := range 4 {
+		if f.killed(t, wholeDown*time.Duration(i)/4, "", "down", "--all") {
+			kills++
+		}
+		f.machines(t, "down", "--all")
+		noTraces(t, before)
+		f.machines(t, up...)
+	}
 	f.machines(t, "down", "--all")
 	noTraces(t, before)
 	if kills < points {
-		t.Errorf("only %d of %d runs were killed; the others had ended before", kills, 2*points)
+		t.Errorf("only %d of %d runs were killed; the others had ended before", kills, 2*points+24)
 	}
 	t.Logf("%d kills over %s of up and %s of down", kills, whole.Round(time.Millisecond), wholeDown.Round(time.Millisecond))
 }

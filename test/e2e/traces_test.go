@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,29 +48,22 @@ func traces(t *testing.T) []string {
 	for _, l := range loops {
 		add("loop device", file(l))
 	}
-	for _, dir := range []string{"/sys/fs/cgroup", machines.DefaultStateDir, "/run/netns", "/run/systemd/nspawn", "/run/machine"} {
-		depth := map[string]int{"/sys/fs/cgroup": 3}[dir]
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return nil // not there, or going away
-			}
-			rel, _ := filepath.Rel(dir, path)
-			if depth > 0 && (!d.IsDir() || strings.Count(rel, "/") >= depth) {
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
-			}
-			// .lock orders who may take an address range; it and the directories themselves stay.
-			if path != dir && filepath.Base(path) != ".lock" {
-				add("file", path)
-			}
-			return nil
-		})
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/kubewright*", "/sys/fs/cgroup/*/kubewright*", "/sys/fs/cgroup/kubewright/*", "/sys/fs/cgroup/*/kubewright/*",
+		machines.DefaultStateDir + "/*", machines.DefaultStateDir + "/*/*", machines.DefaultStateDir + "/*/machines/*",
+		"/run/netns/*", "/run/systemd/nspawn/*", "/run/machine*", "/tmp/*rootfs*", "/tmp/mmdebstrap*",
+	} {
+		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, path := range paths {
+			if filepath.Base(path) != ".lock" { // orders who may take an address range; it stays
+				add("file", path)
+			}
+		}
 	}
+
 	add("process", ourProcesses(t))
 	slices.Sort(all)
 	return all

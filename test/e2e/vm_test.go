@@ -42,7 +42,7 @@ func TestOtherControlGroups(t *testing.T) {
 		// Not TestKilledBuild, which needs package sources, and not this one.
 		tests = "-test.run '^(TestMachines|TestNothingLeaves|TestTwoSets|TestDiskIsFull|TestKilled|TestKilledSupervisor|TestRefusals)$'"
 	}
-	vm := exec.CommandContext(t.Context(), "vm/run.sh", dir,
+	vm := exec.CommandContext(t.Context(), "./vm-run.sh", dir,
 		"mkdir -p /var/cache/kubewright && mv /work-in/rootfs-* /var/cache/kubewright/ && KUBEWRIGHT=/work-in/kubewright ./e2e.test -test.v -test.failfast "+tests)
 	vm.Env = append(os.Environ(), "VM_CGROUP="+version, "VM_TIMEOUT=2400")
 	out, err := vm.CombinedOutput()

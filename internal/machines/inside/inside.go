@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"unsafe"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"golang.org/x/sys/unix"
@@ -61,6 +62,7 @@ func Boot(init string) error {
 		{"network defaults", networkDefaults},
 		{"sharing mounts, as systemd does and kubelets want it", func() error { return propagation(unix.MS_SHARED) }},
 		{"forbidding system calls", forbidCalls},
+		{"forbidding system calls of other architectures", forbidForeignCalls},
 		{"depending on the machine's power", func() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0) }},
 		{"leaving", vanish},
 	} {
@@ -263,6 +265,27 @@ func forbidCalls() error {
 			}},
 		},
 	})
+}
+
+// forbidForeignCalls refuses every system call that is not of the machine's own architecture: those of 32-bit programs have
+// other numbers, which the filter of forbidCalls does not look at.
+func forbidForeignCalls() error {
+	native, ok := map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}[runtime.GOARCH]
+	if !ok {
+		return fmt.Errorf("architecture %s is not supported", runtime.GOARCH)
+	}
+	const archOffset = 4 // struct seccomp_data: int nr; __u32 arch (linux/seccomp.h)
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: archOffset},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: native, Jt: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // vanish takes this program out of the machine's file system.

@@ -18,12 +18,8 @@
 #   VM_TIMEOUT  1800 (seconds, boot included, building the cache not)
 #   VM_MEM      4096 (MiB);  VM_CPUS  2
 #   VM_ACCEL    kvm or tcg; by default kvm if it really boots our kernel
-#   VM_PACKAGES extra Debian packages for the image, comma separated
-#   VM_SOURCES  apt sources file (debian.sources, else sources.list)
 #   VM_CGROUP   v2 or v1: which control groups the VM has
 #   VM_TMP      scratch space for the VM's disks (/var/tmp)
-#   VM_QEMU_ARGS  more options for qemu; the VM has no network by default, which
-#               "-nic user,model=virtio" would change
 #   VM_LOG      keep the kernel's and systemd's console output in this file
 set -euo pipefail
 
@@ -31,8 +27,8 @@ cache=${VM_CACHE:-/var/cache/kubewright/vm}
 suite=bookworm
 packages=systemd,systemd-sysv,udev,dbus,systemd-container,nftables,iproute2,\
 iputils-ping,fdisk,kmod,procps,openssh-client,mmdebstrap,util-linux,e2fsprogs,mount,\
-ca-certificates${VM_PACKAGES:+,$VM_PACKAGES}
-sources=${VM_SOURCES:-/etc/apt/sources.list.d/debian.sources}
+ca-certificates
+sources=/etc/apt/sources.list.d/debian.sources
 [ -e "$sources" ] || sources=/etc/apt/sources.list
 
 die() { echo "vm-run: $*" >&2; exit 125; }
@@ -205,7 +201,7 @@ TMPDIR=$tmp bg TERM timeout -k 5 "${VM_TIMEOUT:-1800}" qemu-system-x86_64 "${acc
 	-append "console=ttyS0 panic=-1 mitigations=off audit=0 $groups net.ifnames=0" \
 	-drive "$drive,snapshot=on,file=$cache/root.ext4" \
 	-drive "$drive,file=$tmp/work" -drive "$drive,file=$tmp/job" \
-	-serial "file:$tmp/console" -serial stdio ${VM_QEMU_ARGS:-} </dev/null >&"$out"
+	-serial "file:$tmp/console" -serial stdio </dev/null >&"$out"
 exec {out}>&-
 rc=0
 finish || rc=$?
