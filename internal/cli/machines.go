@@ -77,7 +77,7 @@ func defaultSet() string {
 	if name == "" {
 		return "default"
 	}
-	return name[:min(len(name), 32)]
+	return strings.TrimRight(name[:min(len(name), 32)], "-")
 }
 
 // setFlag is what a suggested command needs to reach the same set.
