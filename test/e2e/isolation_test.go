@@ -21,6 +21,11 @@ import (
 // with Docker on it does. That computer is a network namespace, and its uplink leads nowhere, so that what the test is to
 // find could do no harm.
 func TestNothingLeaves(t *testing.T) {
+	// The root file system of machines, while the package sources can be reached.
+	f := newFixture(t, "isolation")
+	f.machines(t, "up", "--count", "1", "--memory", "1G")
+	f.machines(t, "down", "--all")
+
 	before := traces(t)
 	ns := fmt.Sprintf("kubewright-e2e-%d", os.Getpid())
 	newNamespace(t, ns)
@@ -38,7 +43,6 @@ func TestNothingLeaves(t *testing.T) {
 		must(t, "nsenter", in(strings.Fields(command)...)...)
 	}
 
-	f := newFixture(t, "isolation")
 	machines := func(args ...string) string {
 		t.Helper()
 		return must(t, "nsenter", in(append([]string{kubewright, "machines", "--set", f.Name()}, args...)...)...)
