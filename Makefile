@@ -25,10 +25,10 @@ test: test-packages build lint ## all tests that a change must pass (root)
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
-test-long: test-packages race-packages build ## what takes long: races, fuzzing, everything end to end again and again (root)
+test-long: test-packages race-packages build ## what takes long: races, fuzzing, everything end to end in the virtual machine, too (root)
 	$(GO) test -race -count=3 ./cmd/... ./internal/... .
 	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
-	$(GO) test -count=3 $(E2E_FLAGS) -v ./test/e2e -vm-all
+	$(GO) test -count=1 $(E2E_FLAGS) -v ./test/e2e -vm-all
 
 .PHONY: bench
 bench: machine-packages build ## measure (root): machines to SSH, back to fresh, down
