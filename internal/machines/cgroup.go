@@ -73,26 +73,40 @@ func (g cgroup) v2() string { return filepath.Join(g.trees[0].mount, g.path) }
 // create makes the group and its parents in every hierarchy and, in v2, makes the controllers available in it.
 func (g cgroup) create() error {
 	for _, h := range g.trees {
-		dir := h.mount
-		for _, name := range strings.Split(g.path, "/") {
-			parent := dir
-			if err := h.delegate(parent); err != nil {
-				return err
+		err := h.create(g.path)
+		for range 10 {
+			if !errors.Is(err, fs.ErrNotExist) {
+				break
 			}
-			dir = filepath.Join(dir, name)
-			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("creating control group: %w", err)
-			}
-			if !h.v2 && slices.Contains(h.controllers, "cpuset") {
-				// A v1 cpuset starts empty and takes no process until it names CPUs and memory nodes.
-				for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
-					value, err := os.ReadFile(filepath.Join(parent, f))
-					if err != nil {
-						return err
-					}
-					if err := writeCgroup(dir, f, strings.TrimSpace(string(value))); err != nil {
-						return err
-					}
+			err = h.create(g.path) // somebody else's last machine took a parent with it while we were at it
+		}
+		if err != nil {
+			return fmt.Errorf("creating control group %s: %w", filepath.Join(h.mount, g.path), err)
+		}
+	}
+	return nil
+}
+
+func (h hierarchy) create(path string) error {
+	dir := h.mount
+	for _, name := range strings.Split(path, "/") {
+		parent := dir
+		if err := h.delegate(parent); err != nil {
+			return err
+		}
+		dir = filepath.Join(dir, name)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if !h.v2 && slices.Contains(h.controllers, "cpuset") {
+			// A v1 cpuset starts empty and takes no process until it names CPUs and memory nodes.
+			for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
+				value, err := os.ReadFile(filepath.Join(parent, f))
+				if err != nil {
+					return err
+				}
+				if err := writeCgroup(dir, f, strings.TrimSpace(string(value))); err != nil {
+					return err
 				}
 			}
 		}

@@ -30,7 +30,7 @@ const (
 // Config says which set and where.
 type Config struct {
 	Name     string // of the set
-	StateDir string // DefaultStateDir where empty
+	StateDir string // DefaultStateDir where empty; machines run from there only, another is for tests of what is on disk
 	CacheDir string // DefaultCacheDir where empty
 	// Program is the kubewright binary; machines are run and booted by it. It is this process's own where empty, which
 	// is wrong for a test.
