@@ -88,7 +88,6 @@ func TestExitCodes(t *testing.T) {
 		"machines kill m1 --all":      exitUsage,
 		"machines cut":                exitUsage,
 		"machines limit m1 fast":      exitUsage,
-		"machines up --cpus -1":       exitUsage,
 		"machines list --output":      exitUsage,
 	} {
 		if got := Main(strings.Fields(args)); got != want {

@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/vishvananda/netns"
-	"golang.org/x/sync/errgroup"
 )
 
 // UpOptions says what Up makes.
@@ -132,17 +132,16 @@ func (s *Set) order(names []string, o UpOptions, rootfs string) ([]machine, erro
 
 // each does something to several machines at once and returns what failed, for all of them.
 func each(ctx context.Context, machines []machine, do func(context.Context, machine) error) error {
-	var group errgroup.Group
+	var all sync.WaitGroup
 	failures := make([]error, len(machines))
 	for i, m := range machines {
-		group.Go(func() error {
+		all.Go(func() {
 			if err := do(ctx, m); err != nil {
 				failures[i] = fmt.Errorf("machine %s: %w", m.Name, err)
 			}
-			return nil
 		})
 	}
-	_ = group.Wait()
+	all.Wait()
 	return errors.Join(failures...)
 }
 

@@ -43,6 +43,8 @@ func TestRefusals(t *testing.T) {
 	for args, want := range map[string]string{
 		"up --count 0":           "want 1 to 100",
 		"up --count 101":         "want 1 to 100",
+		"up --cpus -1":           "at least 0.01",
+		"up --memory 1M":         "at least 64 MiB",
 		"up --name-prefix Node-": "lower-case",
 		"up --disk 1M":           "at least 1 GiB",
 		"kill m1":                "machines up",
