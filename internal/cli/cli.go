@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubewright/kubewright/internal/bundle/build"
 	"github.com/kubewright/kubewright/internal/machines"
 )
 
@@ -58,7 +59,7 @@ func Main(args []string) int {
 	}
 	fmt.Fprintln(os.Stderr, "Error:", err)
 	switch {
-	case errors.As(err, &usageError{}), errors.As(err, &machines.InvalidError{}):
+	case errors.As(err, &usageError{}), errors.As(err, &machines.InvalidError{}), errors.As(err, &build.InvalidError{}):
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitSignal
@@ -84,7 +85,7 @@ touched · 130 interrupted. "machines ssh" exits as the command on the machine d
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newMachines())
+	root.AddCommand(newBundle(), newMachines())
 	markUsageErrors(root)
 	return root
 }

@@ -1,0 +1,279 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kubewright/kubewright/internal/bundle"
+)
+
+// Options of a build.
+type Options struct {
+	Distro         string         // the directory distro
+	Kubernetes     string         // version; the newest if empty
+	Platform       string         // "linux/amd64"
+	UpdatePackages bool           // ask the distribution for its packages again
+	Progress       func(Progress) // told what happens; may be nil
+}
+
+// Progress is what a build is at.
+type Progress struct {
+	Component string        // what is being built
+	Step      string        // what is done for it right now
+	Number    int           // it is the Number-th …
+	Total     int           // … of Total
+	Elapsed   time.Duration // for this component
+	Done      bool          // it is finished
+	Unchanged bool          // it was there already
+}
+
+// Result is a finished build.
+type Result struct {
+	Bundle *bundle.Bundle `json:"bundle"`
+	Built  []Built        `json:"built"` // each component and distribution, in order
+}
+
+// Built says how long something took.
+type Built struct {
+	Name      string        `json:"name"`
+	Elapsed   time.Duration `json:"elapsedNanoseconds"`
+	Unchanged bool          `json:"unchanged"`
+}
+
+// builder is one run of Build.
+type builder struct {
+	store  *bundle.Store
+	distro string
+	tools  toolchain
+	say    func(Progress)
+	total  int
+	built  []Built
+}
+
+// Build makes the bundle for a version of Kubernetes. What was built before and has not changed is not built again. An interrupted build
+// leaves what it finished, and the next goes on from there.
+func Build(ctx context.Context, store *bundle.Store, o Options) (*Result, error) {
+	distro, err := filepath.Abs(o.Distro)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{store: store, distro: distro, say: o.Progress}
+	if b.say == nil {
+		b.say = func(Progress) {}
+	}
+	releases, err := Releases(distro)
+	if err != nil {
+		return nil, err
+	}
+	r, err := choose(releases, o.Kubernetes, o.Platform)
+	if err != nil {
+		return nil, err
+	}
+	var components []Component
+	pins := map[string]pin{}
+	for _, name := range slices.Sorted(maps.Keys(r.Components)) {
+		c, err := readComponent(distro, name, r)
+		if err != nil {
+			return nil, err
+		}
+		if pins[name], err = findPin(distro, c, r); err != nil {
+			return nil, err
+		}
+		components = append(components, c)
+	}
+	var d *Distribution
+	if r.Packages != "" {
+		if d, err = readDistribution(distro, r.Packages); err != nil {
+			return nil, err
+		}
+	}
+	platform, err := v1.ParsePlatform(o.Platform)
+	if err != nil {
+		return nil, InvalidError{err}
+	}
+	b.total = len(components)
+	if d != nil {
+		b.total++
+	}
+	res, err := b.run(ctx, r, *platform, components, pins, d, o.UpdatePackages)
+	if err != nil {
+		return nil, b.room(ctx, err)
+	}
+	return res, nil
+}
+
+func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, components []Component, pins map[string]pin, d *Distribution, update bool) (*Result, error) {
+	var err error
+	if b.tools, err = newToolchain(ctx, platform.String(), b.distro); err != nil {
+		return nil, err
+	}
+	release, err := b.store.Add(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+
+	var missing []Component
+	for _, c := range components {
+		key, err := c.key(pins[c.name], b.tools)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(notePath(b.store, c.name, key)); err != nil {
+			missing = append(missing, c)
+		}
+	}
+	if err := checkRequirements(ctx, missing, d); err != nil {
+		return nil, err
+	}
+
+	var got collection
+	var parts []v1.Descriptor
+	if d != nil {
+		if got, err = b.collect(ctx, d, update); err != nil {
+			return nil, fmt.Errorf("packages of %s: %w", d.name, err)
+		}
+		part, err := packages(b.store, d, platform, got)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	for _, c := range components {
+		built, err := b.component(ctx, c, pins[c.name])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		part, err := programs(b.store, c, platform, built)
+		if err != nil {
+			return nil, err
+		}
+		if part != nil {
+			parts = append(parts, *part)
+		}
+		for _, i := range c.Images {
+			part, err := image(b.store, c, i, platform, built, got.Layers)
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, part)
+		}
+	}
+	digest, size, err := putIndex(b.store, r, platform.String(), b.tools.version, parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.store.Publish(ctx, digest, size); err != nil {
+		return nil, err
+	}
+	made, err := b.store.Find(r.Kubernetes, platform.String())
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Bundle: made, Built: b.built}, nil
+}
+
+// once makes something unless it is noted, and notes it. Of several that want the same at once, one makes it and the others wait.
+func (b *builder) once(ctx context.Context, name, key string, again bool, n note, make func(dir string, say func(string)) error) error {
+	p := Progress{Component: name, Number: len(b.built) + 1, Total: b.total}
+	start := time.Now()
+	done := func(unchanged bool) {
+		p.Step, p.Elapsed, p.Done, p.Unchanged = "", time.Since(start), true, unchanged
+		b.built = append(b.built, Built{name, p.Elapsed, unchanged})
+		b.say(p)
+	}
+	say := func(step string) {
+		p.Step, p.Elapsed = step, time.Since(start)
+		b.say(p)
+	}
+	if there, err := recall(b.store, name, key, n); err != nil {
+		return err
+	} else if there && !again {
+		done(true)
+		return nil
+	}
+	lock := flock.New(filepath.Join(b.store.Builds(), name+".lock"))
+	held, err := lock.TryLock()
+	if err == nil && !held {
+		say("waiting for another command that builds it")
+		held, err = lock.TryLockContext(ctx, 100*time.Millisecond)
+		again = false // that one has just made it
+	}
+	if err != nil || !held {
+		return fmt.Errorf("locking: %w", err)
+	}
+	defer func() { _ = lock.Close() }()
+	if there, err := recall(b.store, name, key, n); err != nil {
+		return err
+	} else if there && !again {
+		done(true)
+		return nil
+	}
+	dir, err := b.store.TempDir()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(make(dir, say), os.RemoveAll(dir)); err != nil {
+		return err
+	}
+	if err := remember(b.store, name, key, n); err != nil {
+		return err
+	}
+	done(false)
+	return nil
+}
+
+func (b *builder) component(ctx context.Context, c Component, p pin) (record, error) {
+	key, err := c.key(p, b.tools)
+	if err != nil {
+		return record{}, err
+	}
+	var r record
+	err = b.once(ctx, c.name, key, false, &r, func(dir string, say func(string)) error {
+		sum, err := sourceSum(p.sum(), c.Module, p.version)
+		if err != nil {
+			return err
+		}
+		built, err := b.tools.compile(ctx, c, p, dir, say)
+		if err != nil {
+			return err
+		}
+		say("running its programs")
+		if err := b.tools.checkVersions(ctx, c, built, dir); err != nil {
+			return err
+		}
+		say("storing it")
+		r = record{Source: c.Module + " " + p.version, Sum: sum, Toolchain: b.tools.version, Programs: map[string]programRecord{}}
+		for _, prog := range c.Programs {
+			l, err := programLayer(b.store, prog, built[prog.Name])
+			if err != nil {
+				return err
+			}
+			r.Programs[prog.Name] = programRecord{Layer: l, Path: prog.Path}
+		}
+		return nil
+	})
+	return r, err
+}
+
+func (b *builder) collect(ctx context.Context, d *Distribution, again bool) (collection, error) {
+	key, err := d.key(b.tools)
+	if err != nil {
+		return collection{}, err
+	}
+	var got collection
+	err = b.once(ctx, d.name, key, again, &got, func(dir string, say func(string)) error {
+		got, err = d.collect(ctx, b.store, b.tools, dir, say)
+		return err
+	})
+	return got, err
+}

@@ -1,0 +1,144 @@
+package build
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/renameio/v2"
+
+	"github.com/kubewright/kubewright/internal/bundle"
+)
+
+// A note is what a store remembers of something built: under a key of all that went into it, what came of it. It holds as long as its
+// blobs do.
+type note interface {
+	// blobs are the digests and sizes in bytes of what was built.
+	blobs() map[v1.Hash]int64
+}
+
+// record is a built component.
+type record struct {
+	Source    string                   `json:"source"`        // "k8s.io/kubernetes v1.37.1"
+	Sum       string                   `json:"sum,omitempty"` // of the source, as in go.sum
+	Toolchain string                   `json:"toolchain"`
+	Programs  map[string]programRecord `json:"programs"`
+}
+
+type programRecord struct {
+	Layer
+	Path string `json:"path"`
+}
+
+func (r record) blobs() map[v1.Hash]int64 {
+	all := map[v1.Hash]int64{}
+	for _, p := range r.Programs {
+		all[p.Digest] = p.Size
+	}
+	return all
+}
+
+// notePath is the file of a note. The name tells people what it is of.
+func notePath(store *bundle.Store, name, key string) string {
+	return filepath.Join(store.Builds(), name+"-"+key+".json")
+}
+
+// recall reads a note, and says whether it is there and all of its blobs are, undamaged.
+func recall(store *bundle.Store, name, key string, n note) (bool, error) {
+	b, err := os.ReadFile(notePath(store, name, key))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(b, n); err != nil {
+		return false, nil // it is built again
+	}
+	for h, size := range n.blobs() {
+		if store.Check(h, size) != nil {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// remember writes a note.
+func remember(store *bundle.Store, name, key string, n note) error {
+	b, err := json.MarshalIndent(n, "", "  ")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(notePath(store, name, key), b, 0o644)
+}
+
+// layoutVersion changes when the same inputs are made into something else by this package.
+const layoutVersion = 1
+
+// key is a digest of all that goes into a component: what is declared, what is pinned, and what compiles it.
+func (c Component) key(p pin, t toolchain) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, layoutVersion, c.name, t.goos, t.goarch, t.version, compileFlags, linkFlags)
+	fmt.Fprintf(sum, "%s %s %s\n", c.version.Version, c.version.commit(), c.version.Date.UTC())
+	if len(c.Requires.Programs) > 0 {
+		fmt.Fprintln(sum, t.cc, libraryVersions(c.Requires.Packages))
+	}
+	files, err := filepath.Glob(filepath.Join(c.dir, "*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range append(files, filepath.Join(c.dir, "component.yaml"), p.mod, p.sum()) {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(sum, "%s %d\n", filepath.Base(f), len(b))
+		sum.Write(b)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// libraryVersions are the versions of installed packages that are linked in, as far as Debian's package manager knows them.
+func libraryVersions(packages []string) string {
+	const status = "/var/lib/dpkg/status"
+	f, err := os.Open(status)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	var found []string
+	current := ""
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if name, ok := strings.CutPrefix(lines.Text(), "Package: "); ok {
+			current = name
+		}
+		for _, p := range packages {
+			if current == p && strings.HasPrefix(lines.Text(), "Version: ") {
+				found = append(found, p+" "+lines.Text())
+			}
+		}
+	}
+	return strings.Join(found, "\n")
+}
+
+// sourceSum is the digest of a module in a go.sum.
+func sourceSum(file, module, version string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == module && f[1] == version {
+			return f[2], nil
+		}
+	}
+	return "", invalid("%s has no sum of %s %s", file, module, version)
+}

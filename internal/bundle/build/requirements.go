@@ -1,0 +1,78 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// checkRequirements returns one error that names all that is missing to build some components, and how to get it, before anything
+// is built.
+func checkRequirements(ctx context.Context, components []Component, d *Distribution) error {
+	var missing, packages []string
+	lack := func(what, who string, from []string) {
+		if what = "  " + what + ", for " + who; !slices.Contains(missing, what) {
+			missing = append(missing, what)
+		}
+		for _, p := range from {
+			if !slices.Contains(packages, p) {
+				packages = append(packages, p)
+			}
+		}
+	}
+	dir, err := os.MkdirTemp("", "kubewright-requirements-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	for _, c := range components {
+		compiler := true
+		for _, p := range c.Requires.Programs {
+			if _, err := exec.LookPath(p); err != nil {
+				compiler = compiler && p != "gcc"
+				lack("the program "+p, c.name, c.Requires.Packages)
+			}
+		}
+		for _, l := range c.Requires.Libraries {
+			if compiler && !canLink(ctx, dir, l) {
+				lack("the static library "+l+" with its headers", c.name, c.Requires.Packages)
+			}
+		}
+	}
+	if d != nil {
+		for _, p := range debianTools {
+			if _, err := exec.LookPath(p.program); err != nil {
+				lack("the program "+p.program, "packages of "+d.name, []string{p.debianPackage})
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(packages)
+	return errors.New("this computer lacks what the build needs:\n" + strings.Join(missing, "\n") +
+		"\nOn Debian: apt-get install --no-install-recommends " + strings.Join(packages, " "))
+}
+
+// canLink tries whether a program can be linked statically with a library.
+func canLink(ctx context.Context, dir, library string) bool {
+	const source = "int main(void) { return 0; }\n"
+	file := filepath.Join(dir, "try.c")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		return false
+	}
+	header := map[string]string{"c": "stdio.h"}[library]
+	if header == "" {
+		header = library + ".h"
+	}
+	cmd := exec.CommandContext(ctx, "gcc", "-static", "-include", header, "-o", filepath.Join(dir, "try"), file, fmt.Sprintf("-l%s", library))
+	return cmd.Run() == nil
+}
