@@ -3,9 +3,14 @@
 GO ?= go
 E2E_FLAGS ?= -timeout 60m
 
-# Debian packages: for local machines; and for the virtual machine that the tests need besides.
+# Debian packages: for local machines; to build bundles; and what the tests need besides: a virtual machine, and another program that
+# reads bundles.
 MACHINE_PACKAGES = e2fsprogs iproute2 mmdebstrap mount nftables openssh-client systemd-container util-linux
-TEST_PACKAGES = qemu-system-x86
+BUNDLE_PACKAGES = apt-utils ca-certificates gcc libc6-dev libseccomp-dev pkg-config
+TEST_PACKAGES = qemu-system-x86 skopeo
+
+# The versions of Kubernetes that the tests use.
+VERSIONS = v1.37.1 v1.36.4
 
 .PHONY: help
 help: ## list the targets
@@ -15,19 +20,25 @@ help: ## list the targets
 build: ## build bin/kubewright
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/kubewright ./cmd/kubewright
 
+.PHONY: bundles
+bundles: bundle-packages build ## build the bundles of node software: minutes the first time, nothing when nothing has changed
+	@for v in $(VERSIONS); do echo "building the bundle of Kubernetes $$v"; bin/kubewright bundle build --kubernetes $$v || exit; done
+
 .PHONY: demo
 demo: machine-packages build ## bring up five local machines and look round on them
 	@./demo.sh
 
 .PHONY: test
-test: test-packages build lint ## all tests that a change must pass (root)
+test: test-packages build lint bundles ## all tests that a change must pass (root)
 	$(GO) test ./cmd/... ./internal/... .
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
-test-long: test-packages race-packages build ## what takes long: races, fuzzing, everything end to end in the virtual machine, too (root)
+test-long: test-packages build bundles ## what takes long: races, fuzzing, everything end to end in the virtual machine, too (root)
 	$(GO) test -race -count=3 ./cmd/... ./internal/... .
 	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
+	$(GO) test -run='^$$' -fuzz=FuzzImport -fuzztime=1m ./internal/bundle
+	$(GO) test -run='^$$' -fuzz=FuzzImportable -fuzztime=1m ./internal/bundle/build
 	$(GO) test -count=1 $(E2E_FLAGS) -v ./test/e2e -vm-all
 
 .PHONY: bench
@@ -45,10 +56,10 @@ lint: ## formatting, vet and linters
 machine-packages:
 	@./install-packages.sh $(MACHINE_PACKAGES)
 
-.PHONY: race-packages
-race-packages:
-	@./install-packages.sh gcc libc6-dev
+.PHONY: bundle-packages
+bundle-packages:
+	@./install-packages.sh $(BUNDLE_PACKAGES)
 
 .PHONY: test-packages
 test-packages:
-	@./install-packages.sh $(MACHINE_PACKAGES) $(TEST_PACKAGES)
+	@./install-packages.sh $(MACHINE_PACKAGES) $(BUNDLE_PACKAGES) $(TEST_PACKAGES)

@@ -92,12 +92,17 @@ func (s *Store) exportBlob(ctx context.Context, t *tar.Writer, h v1.Hash, size i
 	return nil
 }
 
-// counting tells how much was read, and stops when its context ends.
+// counting tells how much was read, stops when its context ends, and marks what goes wrong with reading.
 type counting struct {
 	ctx   context.Context
 	r     io.Reader
 	count func(int64)
 }
+
+// readError is what went wrong with reading, not with writing what was read.
+type readError struct{ error }
+
+func (e readError) Unwrap() error { return e.error }
 
 func (c counting) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
@@ -105,5 +110,8 @@ func (c counting) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p)
 	c.count(int64(n))
+	if err != nil && err != io.EOF {
+		err = readError{err}
+	}
 	return n, err
 }

@@ -49,7 +49,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, progress func(bytes int
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err != nil && index != nil:
-			return nil, fmt.Errorf("the file is damaged or ends too early: %w; copy it again and import it again, which goes on from here", err)
+			return nil, cutShort(err)
 		case err != nil:
 			return nil, notExported(err)
 		case h.Typeflag == tar.TypeDir:
@@ -104,6 +104,10 @@ func notExported(err error) error {
 	return fmt.Errorf("this is not a file that \"kubewright bundle export\" wrote: %w", err)
 }
 
+func cutShort(err error) error {
+	return fmt.Errorf("the file is damaged or ends too early: %w; copy it again and import it again, which goes on from here", err)
+}
+
 func readIndex(r io.Reader) (*v1.IndexManifest, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxIndex))
 	if err != nil {
@@ -135,6 +139,8 @@ func (s *Store) importBlob(ctx context.Context, h *tar.Header, r io.Reader, coun
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &readError{}):
+		return cutShort(err)
 	case err != nil:
 		return fmt.Errorf("importing the blob %s: %w", want, err)
 	case got != want:

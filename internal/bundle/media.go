@@ -18,7 +18,8 @@ const (
 	// DebianPackageLayer is a package of Debian (deb(5)).
 	DebianPackageLayer types.MediaType = "application/vnd.debian.binary-package"
 
-	emptyConfig types.MediaType = "application/vnd.oci.empty.v1+json"
+	// EmptyConfig is the configuration of an artifact, which has none (OCI image specification 1.1).
+	EmptyConfig types.MediaType = "application/vnd.oci.empty.v1+json"
 )
 
 // Annotations of parts and of what they hold. Those of OCI are named by its specification ("Annotations").

@@ -26,7 +26,7 @@ func (s *Store) Unpack(ctx context.Context, b *Bundle, kind Kind, root string) e
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	for _, p := range b.Parts {
 		if p.Kind != kind {
 			continue
@@ -64,7 +64,7 @@ func (s *Store) unpackFile(dir *os.Root, name string, blob Blob) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return write(dir, name, f, 0o644)
 }
 
@@ -74,7 +74,7 @@ func (s *Store) unpackLayer(ctx context.Context, dir *os.Root, blob Blob) ([]str
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	z, err := zstd.NewReader(f)
 	if err != nil {
 		return nil, err

@@ -82,7 +82,7 @@ func (b *builder) room(ctx context.Context, err error) error {
 			fmt.Fprintf(&said, "\n  %s (%s): %s free; elsewhere with %s", d.what, d.dir, units.BytesSize(float64(free)), d.change)
 		}
 	}
-	return fmt.Errorf("no room: %w\nA whole build takes about 6 GB of caches and 1 GB of store.%s\n"+
+	return fmt.Errorf("no room: %w\nA whole build takes about 10 GB of caches and 1 GB of store.%s\n"+
 		"Make room and run it again: it goes on from there. \"kubewright bundle prune\" and \"go clean -cache\" may help", err, said.String())
 }
 

@@ -164,7 +164,7 @@ func putArtifact(store *bundle.Store, artifactType string, layers []v1.Descripto
 	}
 	manifest, err := json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: artifactType, Layers: layers, Annotations: d.Annotations,
-		Config: v1.Descriptor{MediaType: "application/vnd.oci.empty.v1+json", Digest: h, Size: n, Data: config},
+		Config: v1.Descriptor{MediaType: bundle.EmptyConfig, Digest: h, Size: n, Data: config},
 	})
 	if err != nil {
 		return v1.Descriptor{}, err
