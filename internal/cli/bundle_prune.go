@@ -77,9 +77,9 @@ func (f *bundleFlags) showUnneeded(w io.Writer, u *bundle.Unneeded, what string)
 		fmt.Fprintf(w, "built, but in no bundle that stays: %s\n", n)
 	}
 	if u.Left > 0 {
-		fmt.Fprintf(w, "%d files and directories of interrupted commands\n", u.Left)
+		fmt.Fprintf(w, "left by interrupted commands: %s\n", count(u.Left, "file"))
 	}
-	_, err := fmt.Fprintf(w, "%d blobs; %s %s\n", u.Blobs, size(u.Bytes), what)
+	_, err := fmt.Fprintf(w, "%s; %s %s\n", count(u.Blobs, "blob"), size(u.Bytes), what)
 	return err
 }
 

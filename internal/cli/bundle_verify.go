@@ -35,12 +35,20 @@ because of it. Exits with 1 if there are any. It changes nothing; "bundle build"
 				for _, fault := range v.Faults {
 					fmt.Fprintln(c.OutOrStdout(), fault)
 				}
-				fmt.Fprintf(c.OutOrStdout(), "%d bundles, %d blobs, %s: %d missing or damaged\n", len(v.Bundles), v.Blobs, size(v.Bytes), len(v.Faults))
+				fmt.Fprintf(c.OutOrStdout(), "%s, %d blobs, %s: %d missing or damaged\n", count(len(v.Bundles), "bundle"), v.Blobs, size(v.Bytes), len(v.Faults))
 			}
 			if len(v.Faults) > 0 {
-				return fmt.Errorf("%d blobs of the store %s are missing or damaged: build or import the bundles again, which mends them", len(v.Faults), store.Dir())
+				return fmt.Errorf("%s of the store %s missing or damaged: build or import the bundles again, which mends them", count(len(v.Faults), "blob"), store.Dir())
 			}
 			return nil
 		},
 	}
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

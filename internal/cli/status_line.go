@@ -21,6 +21,7 @@ type statusLine struct {
 
 	mu      sync.Mutex
 	text    func() string // nil: nothing goes on
+	drawn   string        // what stands on the terminal
 	printed time.Time     // when the last line was printed
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -77,6 +78,7 @@ func (s *statusLine) end() {
 
 func (s *statusLine) clear() {
 	if s.width > 0 {
+		s.drawn = ""
 		fmt.Fprint(s.w, "\r\x1b[K")
 	}
 }
@@ -85,8 +87,12 @@ func (s *statusLine) draw() {
 	switch {
 	case s.text == nil:
 	case s.width > 0:
-		line := []rune(s.text())
-		fmt.Fprintf(s.w, "\r\x1b[K%s", string(line[:min(len(line), s.width-1)]))
+		runes := []rune(s.text())
+		line := string(runes[:min(len(runes), s.width-1)])
+		if line != s.drawn {
+			s.drawn = line
+			fmt.Fprintf(s.w, "\r\x1b[K%s", line)
+		}
 	case s.printed.IsZero():
 		s.printed = time.Now() // what takes less than that needs no line
 	case time.Since(s.printed) >= quietTime:

@@ -213,7 +213,7 @@ func TestExportedBundle(t *testing.T) {
 		t.Errorf("a part of a bundle is shown: %+v", o)
 	}
 	t.Log(must(t, kubewright, "bundle", "import", file, "--store", to))
-	if got := must(t, kubewright, "bundle", "verify", "--store", to); !strings.Contains(got, "1 bundles") {
+	if got := must(t, kubewright, "bundle", "verify", "--store", to); !strings.Contains(got, "1 bundle, ") {
 		t.Errorf("after the import: %s", got)
 	}
 	if showJSON(t, v, "--store", to).Digest != showJSON(t, v).Digest {

@@ -105,6 +105,9 @@ func Build(ctx context.Context, store *bundle.Store, o Options) (*Result, error)
 		b.total++
 	}
 	res, err := b.run(ctx, r, *platform, components, pins, d, o.UpdatePackages)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("interrupted (%w): what is finished stays, and the next build goes on from there", ctx.Err())
+	}
 	if err != nil {
 		return nil, b.room(ctx, err)
 	}

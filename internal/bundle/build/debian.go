@@ -54,10 +54,16 @@ func readDistribution(distro, name string) (*Distribution, error) {
 
 // collection is what was collected of a distribution.
 type collection struct {
-	Collected  time.Time        `json:"collected"`
-	Repository Layer            `json:"repository"` // what makes a repository of the packages
-	Packages   []debianPackage  `json:"packages"`   // for hosts
-	Layers     map[string]Layer `json:"layers"`
+	Collected  time.Time          `json:"collected"`
+	Repository Layer              `json:"repository"` // what makes a repository of the packages
+	Packages   []debianPackage    `json:"packages"`   // for hosts
+	Layers     map[string]osLayer `json:"layers"`
+}
+
+// osLayer is a layer of unpacked packages.
+type osLayer struct {
+	Layer
+	Packages []string `json:"packages"` // "nftables 1.0.6-2+deb12u2"
 }
 
 type debianPackage struct {
@@ -67,6 +73,8 @@ type debianPackage struct {
 	Licences string  `json:"licences"` // as its copyright file names them
 	Digest   v1.Hash `json:"digest"`
 	Size     int64   `json:"size"` // bytes
+
+	name string
 }
 
 func (c collection) blobs() map[v1.Hash]int64 {
@@ -103,7 +111,7 @@ func (d *Distribution) key(t toolchain) (string, error) {
 // collect asks the package sources that this computer is configured with for packages and all that they depend on, as if nothing
 // were installed; apt verifies their signatures. The packages for hosts become a repository of their own.
 func (d *Distribution) collect(ctx context.Context, store *bundle.Store, t toolchain, dir string, say func(string)) (collection, error) {
-	got := collection{Collected: time.Now().UTC().Truncate(time.Second), Layers: map[string]Layer{}}
+	got := collection{Collected: time.Now().UTC().Truncate(time.Second), Layers: map[string]osLayer{}}
 	if err := d.checkHere(); err != nil {
 		return got, err
 	}
@@ -218,8 +226,8 @@ func (a apt) fetchAlone(ctx context.Context, packages []string) ([]string, error
 	return filepath.Glob(filepath.Join(dir, "*.deb"))
 }
 
-// store puts a package into the store, and links it into the pool of the repository.
-func (d *Distribution) store(ctx context.Context, store *bundle.Store, file, pool string) (debianPackage, error) {
+// readPackage reads what a package says of itself.
+func readPackage(ctx context.Context, file string) (debianPackage, error) {
 	out, err := exec.CommandContext(ctx, "dpkg-deb", "--show", "--showformat=${Package}\n${Version}\n${Architecture}\n${source:Package} ${source:Version}\n", file).Output()
 	if err != nil {
 		return debianPackage{}, fmt.Errorf("reading %s: %w", file, err)
@@ -232,8 +240,16 @@ func (d *Distribution) store(ctx context.Context, store *bundle.Store, file, poo
 	if !epoch {
 		upstream = f[1]
 	}
-	p := debianPackage{File: f[0] + "_" + upstream + "_" + f[2] + ".deb", Version: f[1], Source: f[3]}
-	if p.Licences, err = licences(ctx, file, f[0]); err != nil {
+	return debianPackage{name: f[0], File: f[0] + "_" + upstream + "_" + f[2] + ".deb", Version: f[1], Source: f[3]}, nil
+}
+
+// store puts a package into the store, and links it into the pool of the repository.
+func (d *Distribution) store(ctx context.Context, store *bundle.Store, file, pool string) (debianPackage, error) {
+	p, err := readPackage(ctx, file)
+	if err != nil {
+		return p, err
+	}
+	if p.Licences, err = licences(ctx, file, p.name); err != nil {
 		return p, err
 	}
 	if err := os.MkdirAll(pool, 0o755); err != nil {
@@ -367,22 +383,27 @@ func (a apt) describe(ctx context.Context, store *bundle.Store, d *Distribution,
 }
 
 // layer unpacks packages into a layer, without what only people read, and with what their scripts would have made.
-func (a apt) layer(ctx context.Context, store *bundle.Store, r LayerRecipe) (Layer, error) {
+func (a apt) layer(ctx context.Context, store *bundle.Store, r LayerRecipe) (osLayer, error) {
 	files, err := a.fetchAlone(ctx, r.Alone)
 	if err != nil {
-		return Layer{}, err
+		return osLayer{}, err
 	}
 	if len(r.Packages) > 0 {
 		more, err := a.fetch(ctx, r.Packages)
 		if err != nil {
-			return Layer{}, err
+			return osLayer{}, err
 		}
 		files = append(files, more...)
 	}
 	entries := map[string]entry{}
-	var authorities []string
+	var authorities, packages []string
 	for _, f := range files {
-		err := eachFile(ctx, f, func(h *tar.Header, content io.Reader) error {
+		p, err := readPackage(ctx, f)
+		if err != nil {
+			return osLayer{}, err
+		}
+		packages = append(packages, p.name+" "+p.Version)
+		err = eachFile(ctx, f, func(h *tar.Header, content io.Reader) error {
 			name := merged(path.Clean(h.Name))
 			if name == "." || unread(name, h.Typeflag) {
 				return nil
@@ -409,11 +430,12 @@ func (a apt) layer(ctx context.Context, store *bundle.Store, r LayerRecipe) (Lay
 			return nil
 		})
 		if err != nil {
-			return Layer{}, err
+			return osLayer{}, err
 		}
 	}
 	addMade(entries, authorities)
-	return putLayer(store, entries)
+	l, err := putLayer(store, entries)
+	return osLayer{l, packages}, err
 }
 
 // mergedDirs are links in every Debian since 12, whose packages still name what they link to by the old names.

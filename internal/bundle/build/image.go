@@ -20,7 +20,7 @@ import (
 )
 
 // image stores an image of a component and returns the descriptor by which a bundle names it.
-func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform, built record, layers map[string]Layer) (v1.Descriptor, error) {
+func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform, built record, layers map[string]osLayer) (v1.Descriptor, error) {
 	name := i.Name + ":" + c.expand(i.Tag)
 	created := v1.Time{Time: c.version.Date.UTC()}
 	about := c.annotations(built)
@@ -28,10 +28,10 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 	about[bundle.AboutAnnotation] = fmt.Sprintf("Built by Kubewright from upstream's module %s, not by upstream", about[bundle.SourceAnnotation])
 
 	var adds []mutate.Addendum
-	add := func(l Layer, title, by string) {
+	add := func(l Layer, a map[string]string, by string) {
 		adds = append(adds, mutate.Addendum{
-			Layer: storedLayer{l, store}, Annotations: map[string]string{bundle.TitleAnnotation: title}, MediaType: types.OCILayerZStd,
-			History: v1.History{Created: created, CreatedBy: by},
+			Layer: storedLayer{l, store}, Annotations: a, MediaType: types.OCILayerZStd,
+			History: v1.History{Created: created, CreatedBy: "kubewright bundle build: " + by},
 		})
 	}
 	for _, l := range i.Layers {
@@ -39,10 +39,13 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 		if !ok {
 			return v1.Descriptor{}, invalid("image %s: the distribution has no layer %s", i.Name, l)
 		}
-		add(layer, l, "kubewright bundle build: packages of the distribution, layer "+l)
+		packages := strings.Join(layer.Packages, ", ")
+		add(layer.Layer, map[string]string{
+			bundle.TitleAnnotation: l, bundle.SourceAnnotation: "packages of the distribution: " + packages, bundle.LicencesAnnotation: "see usr/share/doc/*/copyright in it",
+		}, "packages "+packages)
 	}
 	for _, p := range i.Programs {
-		add(built.Programs[p].Layer, p, "kubewright bundle build: "+p+" of "+about[bundle.SourceAnnotation])
+		add(built.Programs[p].Layer, c.layerAnnotations(p, built), p+" of "+built.Source)
 	}
 	if len(i.Links) > 0 {
 		links := map[string]entry{}
@@ -53,7 +56,7 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		add(layer, "links", "kubewright bundle build: links to "+strings.Join(i.Programs, ", "))
+		add(layer, map[string]string{bundle.TitleAnnotation: "links", bundle.LicencesAnnotation: "Apache-2.0", bundle.SourceAnnotation: "kubewright"}, "links to "+strings.Join(i.Programs, ", "))
 	}
 	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), &v1.ConfigFile{
 		OS: platform.OS, Architecture: platform.Architecture, Created: created, Author: "Kubewright",
@@ -98,6 +101,13 @@ func (c Component) annotations(built record) map[string]string {
 	return a
 }
 
+// layerAnnotations say of a program what it is and where it comes from.
+func (c Component) layerAnnotations(program string, built record) map[string]string {
+	return map[string]string{
+		bundle.TitleAnnotation: program, bundle.VersionAnnotation: c.version.Version, bundle.LicencesAnnotation: c.Licence, bundle.SourceAnnotation: built.Source,
+	}
+}
+
 // choice adds what is true of a part in this bundle only: other bundles may choose the same for other reasons.
 func (c Component) choice(a map[string]string) {
 	a[bundle.ChoiceAnnotation] = c.version.Source
@@ -119,7 +129,7 @@ func programs(store *bundle.Store, c Component, platform v1.Platform, built reco
 			continue
 		}
 		l := built.Programs[p.Name]
-		a := map[string]string{bundle.TitleAnnotation: p.Name, bundle.VersionAnnotation: c.version.Version, bundle.LicencesAnnotation: c.Licence, bundle.SourceAnnotation: built.Source}
+		a := c.layerAnnotations(p.Name, built)
 		if names := p.commands(); len(names) > 0 {
 			a[bundle.CommandsAnnotation] = strings.Join(names, ",")
 		}
@@ -137,7 +147,7 @@ func programs(store *bundle.Store, c Component, platform v1.Platform, built reco
 func packages(store *bundle.Store, d *Distribution, platform v1.Platform, got collection) (v1.Descriptor, error) {
 	layers := []v1.Descriptor{{
 		MediaType: bundle.RepositoryLayer, Digest: got.Repository.Digest, Size: got.Repository.Size,
-		Annotations: map[string]string{bundle.TitleAnnotation: "repository", bundle.LicencesAnnotation: "Apache-2.0"},
+		Annotations: map[string]string{bundle.TitleAnnotation: "repository", bundle.LicencesAnnotation: "Apache-2.0", bundle.SourceAnnotation: "apt-ftparchive"},
 	}}
 	for _, p := range got.Packages {
 		layers = append(layers, v1.Descriptor{
