@@ -79,8 +79,8 @@ func TestProgramsOnAMachine(t *testing.T) {
 							argument = "--version"
 						}
 						says("/usr/local/bin/"+c+" "+argument, strings.TrimPrefix(p.Version, "v"))
-						if p.Revision != "" && strings.HasPrefix(c, "kubeadm") {
-							says(c+" version", p.Revision)
+						if p.Revision != "" && (c == "kubeadm" || c == "runc") { // the programs of hosts that say it
+							says("/usr/local/bin/"+c+" "+argument, p.Revision)
 						}
 					}
 				}
@@ -98,6 +98,8 @@ func TestProgramsOnAMachine(t *testing.T) {
 				}
 			}
 			switch {
+			case strings.Contains(p.Name, "/coredns:"):
+				says("ctr run --rm "+p.Name+" commit /coredns -version", p.Revision)
 			case strings.Contains(p.Name, "/etcd:"):
 				says("ctr run --rm "+p.Name+" tools etcdctl version", "etcdctl version: "+strings.TrimPrefix(p.Version, "v"))
 			case strings.Contains(p.Name, "/kube-proxy:"), strings.Contains(p.Name, "/flannel:"):
