@@ -30,12 +30,13 @@ demo: machine-packages build ## bring up five local machines and look round on t
 
 .PHONY: test
 test: test-packages build lint bundles ## all tests that a change must pass (root)
-	$(GO) test ./cmd/... ./internal/... .
+	$(GO) test ./api/... ./cmd/... ./internal/... .
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
 test-long: test-packages build bundles ## what takes long: races, fuzzing, everything end to end in the virtual machine, too (root)
-	$(GO) test -race -count=3 ./cmd/... ./internal/... .
+	$(GO) test -race -count=3 ./api/... ./cmd/... ./internal/... .
+	$(GO) test -run='^$$' -fuzz=FuzzParse -fuzztime=1m ./api/v1alpha1
 	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
 	$(GO) test -run='^$$' -fuzz=FuzzImport -fuzztime=1m ./internal/bundle
 	$(GO) test -run='^$$' -fuzz=FuzzImportable -fuzztime=1m ./internal/bundle/build

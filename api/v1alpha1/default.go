@@ -1,0 +1,38 @@
+package v1alpha1
+
+import "cmp"
+
+// setDefaults fills in what the file leaves out. Each default is documented at its field.
+func (c *Cluster) setDefaults() {
+	c.SSH.Port = cmp.Or(c.SSH.Port, 22)
+	c.SSH.User = cmp.Or(c.SSH.User, "root")
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
+		h.SSH.Port = cmp.Or(h.SSH.Port, c.SSH.Port)
+		h.SSH.User = cmp.Or(h.SSH.User, c.SSH.User)
+		h.SSH.Key = cmp.Or(h.SSH.Key, c.SSH.Key)
+		h.SSH.Bastion = cmp.Or(h.SSH.Bastion, c.SSH.Bastion)
+		if len(h.InternalAddresses) == 0 {
+			h.InternalAddresses = []string{h.Address}
+		}
+	}
+	p := &c.HostPreparation
+	if p.Hostname == nil {
+		p.Hostname = new(true)
+	}
+	if p.Swap == nil {
+		p.Swap = new(false)
+	}
+	p.Firewall = cmp.Or(p.Firewall, Open)
+	p.SELinux = cmp.Or(p.SELinux, Permissive)
+	p.OpenFiles = cmp.Or(p.OpenFiles, 1_048_576)
+	p.JournalSize = cmp.Or(p.JournalSize, "1G")
+	c.TimeSync.Mode = cmp.Or(c.TimeSync.Mode, "chrony")
+	c.Runtime.Name = cmp.Or(c.Runtime.Name, "containerd")
+	c.Runtime.Root = cmp.Or(c.Runtime.Root, "/var/lib/containerd")
+	c.Runtime.MaxConcurrentDownloads = cmp.Or(c.Runtime.MaxConcurrentDownloads, 3)
+	for i := range c.Files {
+		c.Files[i].Mode = cmp.Or(c.Files[i].Mode, "0644")
+		c.Files[i].Owner = cmp.Or(c.Files[i].Owner, "root:root")
+	}
+}

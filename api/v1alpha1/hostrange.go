@@ -1,0 +1,71 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// maxRange is how many hosts a range may stand for.
+const maxRange = 10_000
+
+var (
+	rangeInBrackets = regexp.MustCompile(`^([^\[\]]*)\[([0-9]+)-([0-9]+)\]([^\[\]]*)$`)
+	rangeOfIPs      = regexp.MustCompile(`^([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)$`)
+)
+
+// expand writes out a range: "worker[001-200]", "10.0.0.[11-13]". Numbers are as long as the first is written. A text without a range stands for itself.
+func expand(s string) ([]string, error) {
+	if !strings.ContainsAny(s, "[]") {
+		return []string{s}, nil
+	}
+	m := rangeInBrackets.FindStringSubmatch(s)
+	if m == nil {
+		return nil, fmt.Errorf("%q is no range", s)
+	}
+	from, err1 := strconv.Atoi(m[2])
+	to, err2 := strconv.Atoi(m[3])
+	switch {
+	case err1 != nil || err2 != nil:
+		return nil, fmt.Errorf("the numbers of %q are too large", s)
+	case to < from:
+		return nil, fmt.Errorf("the range %q ends before it begins", s)
+	case to-from >= maxRange:
+		return nil, fmt.Errorf("the range %q is of more than %d", s, maxRange)
+	}
+	width := 0
+	if strings.HasPrefix(m[2], "0") {
+		width = len(m[2])
+	}
+	list := make([]string, 0, to-from+1)
+	for i := from; i <= to; i++ {
+		list = append(list, fmt.Sprintf("%s%0*d%s", m[1], width, i, m[4]))
+	}
+	return list, nil
+}
+
+// expandAddress writes out a range of addresses, which may cross the borders of its numbers: "10.0.0.200-10.0.1.30" besides the form of expand.
+func expandAddress(s string) ([]string, error) {
+	m := rangeOfIPs.FindStringSubmatch(s)
+	if m == nil {
+		return expand(s)
+	}
+	from, err1 := netip.ParseAddr(m[1])
+	to, err2 := netip.ParseAddr(m[2])
+	if err1 != nil || err2 != nil || from.Is4() != to.Is4() {
+		return nil, fmt.Errorf("%q is not a range of two addresses of one family", s)
+	}
+	if to.Less(from) {
+		return nil, fmt.Errorf("the range %q ends before it begins", s)
+	}
+	var list []string
+	for a := from; a.IsValid() && !to.Less(a); a = a.Next() {
+		if len(list) == maxRange {
+			return nil, fmt.Errorf("the range %q is of more than %d", s, maxRange)
+		}
+		list = append(list, a.String())
+	}
+	return list, nil
+}

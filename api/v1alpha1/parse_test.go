@@ -1,0 +1,212 @@
+package v1alpha1
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const small = `apiVersion: kubewright.dev/v1alpha1
+kind: Cluster
+name: home
+hosts:
+- name: m1
+  address: 198.18.0.11
+  roles: [control-plane, worker]
+`
+
+// Each file in testdata is a cluster file; what is wrong with it stands in the file of the same name that ends with .problems, which
+// is empty where nothing is.
+func TestParse(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("cluster files are %q, %v", files, err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			content, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			c, err := Parse("cluster.yaml", content)
+			var invalid InvalidError
+			switch {
+			case errors.As(err, &invalid):
+				got = invalid.Error() + "\n"
+			case err != nil:
+				t.Fatal(err)
+			case c == nil:
+				t.Fatal("neither a cluster nor an error")
+			}
+			golden := strings.TrimSuffix(f, ".yaml") + ".problems"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("problems are\n%s\nnot\n%s", got, want)
+			}
+		})
+	}
+}
+
+// A file that says only what it must has its defaults.
+func TestDefaults(t *testing.T) {
+	c, err := Parse("cluster.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := c.Hosts[0]
+	if h.SSH != (SSH{Port: 22, User: "root"}) || !slices.Equal(h.InternalAddresses, []string{"198.18.0.11"}) {
+		t.Errorf("the host is %+v", h)
+	}
+	p := c.HostPreparation
+	if !*p.Hostname || *p.Swap || p.Firewall != Open || p.SELinux != Permissive || p.OpenFiles != 1_048_576 || p.JournalSize != "1G" {
+		t.Errorf("host preparation is %+v", p)
+	}
+	if c.TimeSync.Mode != "chrony" || c.Runtime.Name != "containerd" || c.Runtime.Root != "/var/lib/containerd" || c.Runtime.MaxConcurrentDownloads != 3 {
+		t.Errorf("the rest is %+v %+v", c.TimeSync, c.Runtime)
+	}
+}
+
+func TestRangesOfHosts(t *testing.T) {
+	c, err := Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", `- name: worker[008-010]
+  address: 10.0.0.254-10.0.1.0
+  internalAddresses: ["172.16.0.[8-10]", "fd00::[8-9]"]
+  roles: [worker]
+- name: m1
+`, 1)))
+	if err == nil || !strings.Contains(err.Error(), `hosts[0].internalAddresses[1]: "fd00::[8-9]" stands for 2 addresses; want 3`) {
+		t.Fatalf("a range that is too short: %v", err)
+	}
+	c, err = Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", `- name: worker[008-010]
+  address: 10.0.0.254-10.0.1.0
+  internalAddresses: ["172.16.0.[8-10]", "fd00::8-fd00::a"]
+  ssh: {user: admin}
+  roles: [worker]
+- name: m1
+`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, h := range c.Hosts {
+		got = append(got, strings.Join(append([]string{h.Name, h.SSH.User, h.Address}, h.InternalAddresses...), " "))
+	}
+	want := []string{"worker008 admin 10.0.0.254 172.16.0.8 fd00::8", "worker009 admin 10.0.0.255 172.16.0.9 fd00::9", "worker010 admin 10.0.1.0 172.16.0.10 fd00::a", "m1 root 198.18.0.11 198.18.0.11"}
+	if !slices.Equal(got, want) {
+		t.Errorf("hosts are %q", got)
+	}
+}
+
+func TestExpand(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		first string
+		last  string
+		n     int
+		says  string
+	}{
+		{"m1", "m1", "m1", 1, ""},
+		{"w[1-3]", "w1", "w3", 3, ""},
+		{"w[08-11].example", "w08.example", "w11.example", 4, ""},
+		{"10.0.0.250-10.0.1.5", "10.0.0.250", "10.0.1.5", 12, ""},
+		{"fd00::fe-fd00::101", "fd00::fe", "fd00::101", 4, ""},
+		{"255.255.255.254-255.255.255.255", "255.255.255.254", "255.255.255.255", 2, ""},
+		{"w[3-1]", "", "", 0, "ends before"},
+		{"w[1-3", "", "", 0, "no range"},
+		{"w[1-3][1-3]", "", "", 0, "no range"},
+		{"w[1-10001]", "w1", "", 0, "more than"},
+		{"w[1-99999999999999999999]", "", "", 0, "too large"},
+		{"10.0.0.1-fd00::1", "", "", 0, "one family"},
+		{"10.0.0.0-10.255.255.255", "", "", 0, "more than"},
+		{"10.0.0.9-10.0.0.1", "", "", 0, "ends before"},
+	} {
+		got, err := expandAddress(c.in)
+		if c.says != "" {
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: %v", c.in, err)
+			}
+			continue
+		}
+		if err != nil || len(got) != c.n || got[0] != c.first || got[len(got)-1] != c.last {
+			t.Errorf("%s: %q, %v", c.in, got, err)
+		}
+	}
+}
+
+// Every field has a name in files, and is documented where it is defined, with its default if it may be left out.
+func TestFieldsAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("cluster.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var look func(of reflect.Type)
+	seen := map[reflect.Type]bool{}
+	look = func(of reflect.Type) {
+		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
+			of = of.Elem()
+		}
+		if of.Kind() != reflect.Struct || seen[of] {
+			return
+		}
+		seen[of] = true
+		for i := range of.NumField() {
+			f := of.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name == "" || name != strings.ToLower(name[:1])+name[1:] {
+				t.Errorf("%s.%s has no name in files", of, f.Name)
+			}
+			if !regexp.MustCompile(`\t// ` + f.Name + ` .*\n(\t//.*\n)*\t` + f.Name + ` `).Match(source) {
+				t.Errorf("%s.%s is not documented", of, f.Name)
+			}
+			look(f.Type)
+		}
+	}
+	look(reflect.TypeFor[Cluster]())
+}
+
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte("a: &a [*a, *a]\n<<: *a\n"))
+	f.Add([]byte("&a {<<: *a, hosts: [&b {<<: [*a, *b]}]}"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		c, err := Parse("cluster.yaml", content)
+		var invalid InvalidError
+		switch {
+		case err == nil && (c == nil || len(c.Hosts) == 0 || c.Name == ""):
+			t.Errorf("it is taken for a cluster: %+v", c)
+		case err != nil && (!errors.As(err, &invalid) || len(invalid.Problems) == 0):
+			t.Errorf("%v is no list of problems", err)
+		}
+		for _, p := range invalid.Problems {
+			if p.Line < 1 || p.Column < 1 || p.Wrong == "" {
+				t.Errorf("a problem without a place or reason: %+v", p)
+			}
+		}
+	})
+}

@@ -1,0 +1,461 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // time zones can be checked on any computer
+)
+
+// validation checks what a file means, field by field, and writes out its ranges of hosts.
+type validation struct {
+	*document
+	hosts []Host
+}
+
+// Forms of names, as Kubernetes has them (apimachinery's util/validation), and of others.
+var (
+	dnsLabel     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	dnsName      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$`)
+	labelName    = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+	userName     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+	ownerName    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$`)
+	bastionForm  = regexp.MustCompile(`^([^@\s]+@)?(\[[0-9a-fA-F:]+\]|[^@:\s\[\]]+)(:[0-9]{1,5})?$`)
+	moduleName   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	sysctlName   = regexp.MustCompile(`^[a-z0-9_-]+([./][A-Za-z0-9_:*-]+)+$`)
+	octalMode    = regexp.MustCompile(`^0?[0-7]{3,4}$`)
+	journalBytes = regexp.MustCompile(`^[1-9][0-9]*[KMGT]$`)
+	registryHost = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$`)
+	envName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+func (v *validation) check(c *Cluster) {
+	if c.APIVersion != APIVersion {
+		v.wrongOrMissing("apiVersion", c.APIVersion, APIVersion)
+	}
+	if c.Kind != Kind {
+		v.wrongOrMissing("kind", c.Kind, Kind)
+	}
+	if !dnsLabel.MatchString(c.Name) {
+		v.wrongOrMissing("name", c.Name, "a DNS label: lower-case letters, digits and -, at most 63")
+	}
+	v.checkSSH("ssh", c.SSH)
+	v.checkHosts(c)
+	v.checkPreparation(c.HostPreparation)
+	v.checkTimeSync(c.TimeSync)
+	v.checkRuntime(c.Runtime)
+	v.checkRegistries(c.Registries)
+	v.checkFiles(c.Files)
+}
+
+// stated says whether a field stands in the file.
+func (v *validation) stated(field string) bool { _, ok := v.positions[field]; return ok }
+
+// wrongOrMissing says that a field has a wrong value, or none. What could not even be read has been said already.
+func (v *validation) wrongOrMissing(field, value, want string) {
+	switch {
+	case value != "":
+		v.say(field, want, "%q cannot be meant", value)
+	case !v.stated(field):
+		v.say(field, want, "it is missing")
+	case !slices.ContainsFunc(v.problems, func(p Problem) bool { return p.Field == field }):
+		v.say(field, want, "it is empty")
+	}
+}
+
+// matches says what is wrong with a value that is given and not of a form.
+func (v *validation) matches(field, value string, form *regexp.Regexp, want string) {
+	if value != "" && !form.MatchString(value) {
+		v.say(field, want, "%q cannot be meant", value)
+	}
+}
+
+// oneOf says what is wrong with a value that is given and none of those that there are.
+func oneOf[T ~string](v *validation, field string, value T, all ...T) {
+	if value == "" || slices.Contains(all, value) {
+		return
+	}
+	names := make([]string, len(all))
+	for i, a := range all {
+		names[i] = string(a)
+	}
+	v.say(field, oneOfWords(names), "%q cannot be meant", string(value))
+}
+
+func oneOfWords(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
+func (v *validation) between(field string, n, low, high int) {
+	if v.stated(field) && (n < low || n > high) && !slices.ContainsFunc(v.problems, func(p Problem) bool { return p.Field == field }) {
+		v.say(field, fmt.Sprintf("%d to %d", low, high), "%d cannot be meant", n)
+	}
+}
+
+func (v *validation) checkSSH(field string, s SSH) {
+	v.between(field+".port", s.Port, 1, 65535)
+	v.matches(field+".user", s.User, userName, "the name of a user")
+	v.matches(field+".bastion", s.Bastion, bastionForm, "[user@]address[:port]")
+}
+
+func (v *validation) checkHosts(c *Cluster) {
+	if len(c.Hosts) == 0 {
+		v.wrongOrMissing("hosts", "", "at least one host")
+		return
+	}
+	names, addresses := map[string]string{}, map[string]string{}
+	roles := map[Role]int{}
+	for i, h := range c.Hosts {
+		field := fmt.Sprintf("hosts[%d]", i)
+		v.checkRoles(field, h.Roles)
+		v.checkSSH(field+".ssh", h.SSH)
+		v.checkLabels(field+".labels", h.Labels)
+		v.checkTaints(field+".taints", h.Taints)
+		for _, one := range v.expandHost(field, h) {
+			if other, taken := names[one.Name]; taken {
+				v.say(field+".name", "a name for each host", "%s is the name of %s, too", one.Name, other)
+			}
+			names[one.Name] = field
+			for _, a := range one.allAddresses() {
+				if other, taken := addresses[a]; taken && other != one.Name {
+					at := field + ".address"
+					if one.Address != a {
+						at = field + ".internalAddresses"
+					}
+					v.say(at, "addresses that no other host has", "%s has %s, and so has %s", one.Name, a, other)
+				}
+				addresses[a] = one.Name
+			}
+			for _, r := range one.Roles {
+				roles[r]++
+			}
+			v.hosts = append(v.hosts, one)
+		}
+	}
+	v.checkMembers(roles)
+}
+
+// allAddresses are the addresses of a host that are known.
+func (h Host) allAddresses() []string {
+	return slices.DeleteFunc(append([]string{h.Address}, h.InternalAddresses...), func(a string) bool { return a == "" })
+}
+
+// checkMembers checks what roles make sense together.
+func (v *validation) checkMembers(roles map[Role]int) {
+	if len(v.hosts) == 0 || slices.ContainsFunc(v.problems, func(p Problem) bool { return strings.Contains(p.Field, ".roles") }) {
+		return
+	}
+	if roles[ControlPlane] == 0 {
+		v.say("hosts", "three for high availability, or one", "no host has the role %s", ControlPlane)
+		return
+	}
+	members, of := roles[Etcd], Etcd
+	if members == 0 {
+		members, of = roles[ControlPlane], ControlPlane
+	}
+	switch {
+	case members > 7:
+		v.say("hosts", "1, 3, 5 or 7", "%d hosts have the role %s; so many members make etcd slow", members, of)
+	case members%2 == 0:
+		v.say("hosts", "1, 3, 5 or 7", "%d hosts have the role %s; an even number of members of etcd survives no more failures than one less", members, of)
+	}
+}
+
+func (v *validation) checkRoles(field string, roles []Role) {
+	field += ".roles"
+	if len(roles) == 0 {
+		v.wrongOrMissing(field, "", "at least one of "+oneOfWords(roleNames()))
+	}
+	for i, r := range roles {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if r == "" {
+			v.wrongOrMissing(at, "", oneOfWords(roleNames()))
+		}
+		oneOf(v, at, r, Roles...)
+		if slices.Contains(roles[:i], r) {
+			v.say(at, "", "%s is given twice", r)
+		}
+	}
+}
+
+func roleNames() []string {
+	var names []string
+	for _, r := range Roles {
+		names = append(names, string(r))
+	}
+	return names
+}
+
+// expandHost writes out a range of hosts, as far as it makes sense.
+func (v *validation) expandHost(field string, h Host) []Host {
+	names := v.expandField(field+".name", h.Name, expand, dnsName, "a DNS name in lower case, or a range such as worker[001-200]")
+	list := make([]Host, len(names))
+	for i, n := range names {
+		list[i] = h
+		list[i].Name = n
+		list[i].Address, list[i].InternalAddresses = "", nil
+	}
+	spread := func(field, value string, set func(h *Host, address string)) {
+		addresses := v.expandAddressField(field, value)
+		if addresses == nil || names == nil {
+			return
+		}
+		if len(addresses) != len(names) {
+			v.say(field, fmt.Sprintf("%d, one for each name", len(names)), "%q stands for %d addresses", value, len(addresses))
+			return
+		}
+		for i, a := range addresses {
+			set(&list[i], a)
+		}
+	}
+	spread(field+".address", h.Address, func(h *Host, a string) { h.Address = a })
+	families := map[bool]bool{}
+	for i, value := range h.InternalAddresses {
+		at := fmt.Sprintf("%s.internalAddresses[%d]", field, i)
+		spread(at, value, func(h *Host, a string) { h.InternalAddresses = append(h.InternalAddresses, a) })
+		all := v.expandAddressField("", value)
+		if len(all) == 0 {
+			continue
+		}
+		ip, err := netip.ParseAddr(all[0])
+		switch {
+		case err != nil:
+			v.say(at, "an IP address", "%q is none", value)
+		case families[ip.Is4()]:
+			v.say(at, "one address of each family", "%q is a second one of its family", value)
+		default:
+			families[ip.Is4()] = true
+		}
+	}
+	return list
+}
+
+func (v *validation) expandField(field, value string, expand func(string) ([]string, error), form *regexp.Regexp, want string) []string {
+	if value == "" {
+		v.wrongOrMissing(field, "", want)
+		return nil
+	}
+	list, err := expand(value)
+	if err != nil {
+		v.say(field, want, "%v", err)
+		return nil
+	}
+	for _, one := range list {
+		if len(one) > 253 || !form.MatchString(one) {
+			v.say(field, want, "%q cannot be meant", one)
+			return nil
+		}
+	}
+	return list
+}
+
+// expandAddressField writes out addresses. Without a field it says nothing.
+func (v *validation) expandAddressField(field, value string) []string {
+	const want = "an IP address, a range such as 10.0.0.[11-13], or a DNS name"
+	if value == "" {
+		if field != "" {
+			v.wrongOrMissing(field, "", want)
+		}
+		return nil
+	}
+	list, err := expandAddress(value)
+	if err != nil {
+		if field != "" {
+			v.say(field, want, "%v", err)
+		}
+		return nil
+	}
+	for i, one := range list {
+		if ip, err := netip.ParseAddr(one); err == nil && ip.Zone() == "" {
+			list[i] = ip.String()
+			continue
+		}
+		// What looks like an address and is none, 10.0.0.256, must not be taken for a name.
+		if !dnsName.MatchString(one) || strings.Trim(one, "0123456789.") == "" {
+			if field != "" {
+				v.say(field, want, "%q cannot be meant", one)
+			}
+			return nil
+		}
+	}
+	return list
+}
+
+func (v *validation) checkLabels(field string, labels map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		at := join(field, name)
+		v.checkQualified(at, name)
+		v.matches(at, labels[name], labelName, "at most 63 letters, digits, -, _ and ., a letter or digit at both ends")
+	}
+}
+
+// checkQualified checks the name of a label or taint: [prefix/]name.
+func (v *validation) checkQualified(field, name string) {
+	prefix, short, found := strings.Cut(name, "/")
+	if !found {
+		prefix, short = "", name
+	}
+	if found && (len(prefix) > 253 || !dnsName.MatchString(prefix)) || !labelName.MatchString(short) {
+		v.say(field, "[prefix/]name: the prefix a DNS name, the name at most 63 letters, digits, -, _ and .", "%q cannot be meant", name)
+	}
+}
+
+func (v *validation) checkTaints(field string, taints []Taint) {
+	for i, t := range taints {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if t.Key == "" {
+			v.wrongOrMissing(at+".key", "", "[prefix/]name")
+		} else {
+			v.checkQualified(at+".key", t.Key)
+		}
+		v.matches(at+".value", t.Value, labelName, "at most 63 letters, digits, -, _ and .")
+		if t.Effect == "" {
+			v.wrongOrMissing(at+".effect", "", "NoSchedule, PreferNoSchedule or NoExecute")
+		}
+		oneOf(v, at+".effect", t.Effect, "NoSchedule", "PreferNoSchedule", "NoExecute")
+	}
+}
+
+func (v *validation) checkPreparation(p HostPreparation) {
+	const field = "hostPreparation"
+	oneOf(v, field+".firewall", p.Firewall, Open, Disable, Leave)
+	oneOf(v, field+".selinux", p.SELinux, Permissive, Leave)
+	for i, m := range p.KernelModules {
+		v.matches(fmt.Sprintf("%s.kernelModules[%d]", field, i), m, moduleName, "the name of a module, such as ip_vs")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Sysctls)) {
+		at := join(field+".sysctls", name)
+		v.matches(at, name, sysctlName, "a name such as net.ipv4.ip_forward")
+		if strings.ContainsAny(p.Sysctls[name], "\n\r") {
+			v.say(at, "one line", "the value has several")
+		}
+	}
+	v.between(field+".openFiles", p.OpenFiles, 1024, 1<<30)
+	if p.TimeZone != "" {
+		if _, err := time.LoadLocation(p.TimeZone); err != nil || p.TimeZone == "Local" {
+			v.say(field+".timeZone", "a name of the time zone database, such as Europe/Berlin", "%q is none", p.TimeZone)
+		}
+	}
+	v.matches(field+".journalSize", p.JournalSize, journalBytes, "a size such as 500M or 1G")
+}
+
+func (v *validation) checkTimeSync(t TimeSync) {
+	oneOf(v, "timeSync.mode", t.Mode, "chrony", "leave")
+	for i, s := range t.Servers {
+		if at := fmt.Sprintf("timeSync.servers[%d]", i); !isAddressOrName(s) {
+			v.say(at, "an IP address or a DNS name", "%q cannot be meant", s)
+		}
+	}
+	known := map[string]bool{}
+	for _, h := range v.hosts {
+		known[h.Name] = true
+	}
+	for i, name := range t.ServerHosts {
+		at := fmt.Sprintf("timeSync.serverHosts[%d]", i)
+		list, err := expand(name)
+		if err != nil {
+			v.say(at, "the name of a host, or a range", "%v", err)
+		}
+		for _, one := range list {
+			if !known[one] {
+				v.say(at, "the name of a host of this file", "there is no host %q", one)
+				break
+			}
+		}
+	}
+}
+
+func isAddressOrName(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || dnsName.MatchString(s) && strings.Trim(s, "0123456789.") != ""
+}
+
+func (v *validation) checkRuntime(r Runtime) {
+	oneOf(v, "runtime.name", r.Name, "containerd")
+	if r.Root != "" && !isPlace(r.Root) {
+		v.say("runtime.root", "an absolute path of a directory", "%q cannot be meant", r.Root)
+	}
+	v.between("runtime.maxConcurrentDownloads", r.MaxConcurrentDownloads, 1, 100)
+}
+
+// isPlace says whether a path is absolute and plain, and not the root itself.
+func isPlace(p string) bool { return path.IsAbs(p) && path.Clean(p) == p && p != "/" }
+
+func (v *validation) checkRegistries(list []Registry) {
+	for i, r := range list {
+		at := fmt.Sprintf("registries[%d]", i)
+		if !registryHost.MatchString(r.Host) {
+			v.wrongOrMissing(at+".host", r.Host, "a host as in image names, such as registry.example:5000")
+		}
+		if slices.ContainsFunc(list[:i], func(o Registry) bool { return o.Host == r.Host && r.Host != "" }) {
+			v.say(at+".host", "", "%s is given twice", r.Host)
+		}
+		for n, m := range r.Mirrors {
+			u, err := url.Parse(m)
+			if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+				v.say(fmt.Sprintf("%s.mirrors[%d]", at, n), "https://host[:port][/path], or http://, without credentials", "%q cannot be meant", withoutUser(m))
+			}
+		}
+		if c := r.Credentials; c != nil {
+			v.checkCredentials(at+".credentials", *c)
+		}
+	}
+}
+
+// withoutUser hides what may be a password in an address.
+func withoutUser(address string) string {
+	if i := strings.LastIndex(address, "@"); i >= 0 {
+		return "…" + address[i:]
+	}
+	return address
+}
+
+func (v *validation) checkCredentials(field string, c Credentials) {
+	if c.Username == "" {
+		v.wrongOrMissing(field+".username", "", "a user name")
+	}
+	given := 0
+	for _, set := range []bool{c.PasswordFile != "", c.PasswordEnv != "", len(c.PasswordCommand) > 0} {
+		if set {
+			given++
+		}
+	}
+	if given != 1 {
+		v.say(field, "one of passwordFile, passwordEnv and passwordCommand", "it has %d of them", given)
+	}
+	v.matches(field+".passwordEnv", c.PasswordEnv, envName, "the name of an environment variable")
+}
+
+func (v *validation) checkFiles(list []File) {
+	for i, f := range list {
+		at := fmt.Sprintf("files[%d]", i)
+		if f.Source == "" {
+			v.wrongOrMissing(at+".source", "", "a file")
+		}
+		if !isPlace(f.Path) {
+			v.wrongOrMissing(at+".path", f.Path, "an absolute path of a file")
+		}
+		v.matches(at+".mode", f.Mode, octalMode, `octal permissions in quotes, such as "0644"`)
+		v.matches(at+".owner", f.Owner, ownerName, "user:group")
+		for n, r := range f.Roles {
+			oneOf(v, fmt.Sprintf("%s.roles[%d]", at, n), r, Roles...)
+		}
+		if slices.ContainsFunc(list[:i], func(o File) bool { return o.Path == f.Path && f.Path != "" && overlap(o.Roles, f.Roles) }) {
+			v.say(at+".path", "", "%s is given twice for one host", f.Path)
+		}
+	}
+}
+
+// overlap says whether some host may have one of both lists of roles; an empty one is all hosts.
+func overlap(a, b []Role) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(r Role) bool { return slices.Contains(b, r) })
+}
