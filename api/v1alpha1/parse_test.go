@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestRangesOfHosts(t *testing.T) {
-	c, err := Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", `- name: worker[008-010]
+	_, err := Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", `- name: worker[008-010]
   address: 10.0.0.254-10.0.1.0
   internalAddresses: ["172.16.0.[8-10]", "fd00::[8-9]"]
   roles: [worker]
@@ -93,7 +93,7 @@ func TestRangesOfHosts(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `hosts[0].internalAddresses[1]: "fd00::[8-9]" stands for 2 addresses; want 3`) {
 		t.Fatalf("a range that is too short: %v", err)
 	}
-	c, err = Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", `- name: worker[008-010]
+	c, err := Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", `- name: worker[008-010]
   address: 10.0.0.254-10.0.1.0
   internalAddresses: ["172.16.0.[8-10]", "fd00::8-fd00::a"]
   ssh: {user: admin}

@@ -2,9 +2,12 @@ package bundle
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -43,7 +46,7 @@ type Part struct {
 	Version   string `json:"version"`   // upstream's; empty for packages, which have one each
 	Revision  string `json:"revision,omitempty"`
 	Platform  string `json:"platform"`
-	Licences  string `json:"licences"` // SPDX expression
+	Licences  string `json:"licences"` // SPDX expression; of what distributions make, as they name them
 	Source    string `json:"source"`   // upstream's module and version, or where packages come from
 	Sum       string `json:"sum,omitempty"`
 	Choice    string `json:"choice,omitempty"`     // why this version
@@ -69,7 +72,7 @@ type Blob struct {
 }
 
 // read follows a bundle's descriptor to all that describes it.
-func (s *Store) read(d v1.Descriptor) (*Bundle, error) {
+func (s *Store) readBundle(d v1.Descriptor) (*Bundle, error) {
 	var index v1.IndexManifest
 	if err := s.readJSON(d, &index); err != nil {
 		return nil, err
@@ -77,6 +80,9 @@ func (s *Store) read(d v1.Descriptor) (*Bundle, error) {
 	b := &Bundle{
 		Kubernetes: index.Annotations[VersionAnnotation], Platform: index.Annotations[PlatformAnnotation],
 		Toolchain: index.Annotations[ToolchainAnnotation], Digest: d.Digest.String(), descriptor: d,
+	}
+	if !versionForm.MatchString(b.Kubernetes) || !platformForm.MatchString(b.Platform) {
+		return nil, fmt.Errorf("the index %s is not of a bundle: it is for Kubernetes %q on %q", d.Digest, b.Kubernetes, b.Platform)
 	}
 	for _, pd := range index.Manifests {
 		p, err := s.readPart(pd)
@@ -107,6 +113,9 @@ func (s *Store) readPart(d v1.Descriptor) (Part, error) {
 	if d.Platform != nil {
 		p.Platform = d.Platform.String()
 	}
+	if err := printable(p.Name, p.Component, p.Version, p.Revision, p.Licences, p.Source, p.Sum, p.Choice, p.KubeadmBy, p.Platform); err != nil {
+		return p, err
+	}
 	switch d.ArtifactType {
 	case ProgramsType:
 		p.Kind = Programs
@@ -120,6 +129,9 @@ func (s *Store) readPart(d v1.Descriptor) (Part, error) {
 	if err := s.readJSON(d, &p.manifest); err != nil {
 		return p, err
 	}
+	if p.manifest.Config.Digest == (v1.Hash{}) {
+		return p, errors.New("it is no manifest")
+	}
 	for _, l := range p.manifest.Layers {
 		blob := Blob{
 			Digest: l.Digest, Size: l.Size, MediaType: l.MediaType, Title: l.Annotations[TitleAnnotation],
@@ -128,9 +140,41 @@ func (s *Store) readPart(d v1.Descriptor) (Part, error) {
 		if names := l.Annotations[CommandsAnnotation]; names != "" {
 			blob.Commands = strings.Split(names, ",")
 		}
+		if err := blob.check(); err != nil {
+			return p, err
+		}
 		p.Blobs = append(p.Blobs, blob)
 	}
 	return p, nil
+}
+
+// Forms of what bundles say of themselves: others made them, and people see it, on terminals and as names of files.
+var (
+	versionForm  = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9a-z.]+)?$`)
+	platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$`)
+	commandForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+)
+
+func (b Blob) check() error {
+	if b.Digest == (v1.Hash{}) {
+		return fmt.Errorf("%q has no digest", b.Title)
+	}
+	for _, c := range b.Commands {
+		if !commandForm.MatchString(c) {
+			return fmt.Errorf("%q cannot be the name of a command", c)
+		}
+	}
+	return printable(b.Title, b.Version, b.Licences, b.Source)
+}
+
+// printable refuses what would do something to a terminal.
+func printable(texts ...string) error {
+	for _, t := range texts {
+		if strings.ContainsFunc(t, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Errorf("%q is no text for people", t)
+		}
+	}
+	return nil
 }
 
 // blobs are the digests and sizes in bytes of all that the bundle consists of, its index included.

@@ -22,7 +22,7 @@ import (
 // equal streams. Every blob is compared with its digest on the way. Progress is told the bytes read so far, and all there are;
 // it may be nil.
 func (s *Store) Export(ctx context.Context, w io.Writer, bundles []*Bundle, progress func(bytes, total int64)) error {
-	release, err := s.Add(ctx) // so that nobody removes blobs meanwhile
+	release, err := s.read(ctx)
 	if err != nil {
 		return err
 	}

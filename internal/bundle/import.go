@@ -40,6 +40,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, progress func(bytes int
 	}
 	t := tar.NewReader(z)
 	var index *v1.IndexManifest
+	verified := map[v1.Hash]int64{} // on the way in
 	for first := true; ; first = false {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) && !first {
@@ -64,40 +65,30 @@ func (s *Store) Import(ctx context.Context, r io.Reader, progress func(bytes int
 			if index == nil {
 				return nil, notExported(fmt.Errorf("%q comes before %s", h.Name, indexFile))
 			}
-			if err := s.importBlob(ctx, h, t, count); err != nil {
+			blob, err := s.importBlob(ctx, h, t, count)
+			if err != nil {
 				return nil, err
 			}
+			verified[blob] = h.Size
 		}
 	}
 	if index == nil || len(bundlesOf(index)) == 0 {
 		return nil, notExported(errors.New("it names no bundles"))
 	}
-	// All are looked at before the first appears.
-	blobs, err := s.reachable(&v1.IndexManifest{Manifests: bundlesOf(index)})
-	if err != nil {
-		return nil, fmt.Errorf("the file is not complete: %w", err)
-	}
-	have, err := s.stored()
+	// All that they need is looked at before the first appears.
+	err = s.walk(&v1.IndexManifest{Manifests: bundlesOf(index)}, func(d v1.Descriptor, what string) (bool, error) {
+		if verified[d.Digest] == d.Size && d.Size > 0 {
+			return true, nil
+		}
+		if err := s.Check(d.Digest, d.Size); err != nil {
+			return false, fmt.Errorf("the file is not complete: the blob %s is %w, and so is %s", d.Digest, err, what)
+		}
+		return true, ctx.Err()
+	})
 	if err != nil {
 		return nil, err
 	}
-	for h, size := range blobs {
-		if have[h] != size {
-			return nil, fmt.Errorf("the file is not complete: it lacks the blob %s", h)
-		}
-	}
-	var added []*Bundle
-	for _, d := range bundlesOf(index) {
-		if err := s.Publish(ctx, d.Digest, d.Size); err != nil {
-			return nil, err
-		}
-		b, err := s.read(d)
-		if err != nil {
-			return nil, err
-		}
-		added = append(added, b)
-	}
-	return added, nil
+	return s.Publish(ctx, bundlesOf(index)...)
 }
 
 func notExported(err error) error {
@@ -120,12 +111,12 @@ func readIndex(r io.Reader) (*v1.IndexManifest, error) {
 	return &index, nil
 }
 
-// importBlob stores a blob that is what its name says, unless it is there.
-func (s *Store) importBlob(ctx context.Context, h *tar.Header, r io.Reader, count func(int64)) error {
+// importBlob stores a blob that is what its name says, unless it is there, and returns its digest.
+func (s *Store) importBlob(ctx context.Context, h *tar.Header, r io.Reader, count func(int64)) (v1.Hash, error) {
 	dir, name := path.Split(path.Clean(h.Name))
 	want, err := v1.NewHash("sha256:" + name)
 	if dir != "blobs/sha256/" || err != nil {
-		return notExported(fmt.Errorf("it holds %q, which is no blob", h.Name))
+		return want, notExported(fmt.Errorf("it holds %q, which is no blob", h.Name))
 	}
 	r = counting{ctx, r, count}
 	var got v1.Hash
@@ -138,13 +129,13 @@ func (s *Store) importBlob(ctx context.Context, h *tar.Header, r io.Reader, coun
 	}
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return want, ctx.Err()
 	case errors.As(err, &readError{}):
-		return cutShort(err)
+		return want, cutShort(err)
 	case err != nil:
-		return fmt.Errorf("importing the blob %s: %w", want, err)
+		return want, fmt.Errorf("importing the blob %s: %w", want, err)
 	case got != want:
-		return fmt.Errorf("the file is damaged: the blob %s has the content of %s; copy it again and import it again, which goes on from here", want, got)
+		return want, fmt.Errorf("the file is damaged: the blob %s has the content of %s; copy it again and import it again, which goes on from here", want, got)
 	}
-	return nil
+	return want, nil
 }

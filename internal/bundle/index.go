@@ -13,7 +13,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/google/renameio/v2"
 )
 
 // NotFoundError says that the store does not hold a bundle.
@@ -36,7 +35,12 @@ func (e NotFoundError) Error() string {
 
 // List returns the bundles of the store, newest version of Kubernetes first. Those that cannot be read are in the error, the others
 // are returned with it.
-func (s *Store) List() ([]*Bundle, error) {
+func (s *Store) List(ctx context.Context) ([]*Bundle, error) {
+	release, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	index, err := s.index()
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func (s *Store) List() ([]*Bundle, error) {
 	var list []*Bundle
 	var errs []error
 	for _, d := range bundlesOf(index) {
-		b, err := s.read(d)
+		b, err := s.readBundle(d)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("bundle %s: %w; \"kubewright bundle verify\" says more", d.Annotations[RefNameAnnotation], err))
 			continue
@@ -56,7 +60,12 @@ func (s *Store) List() ([]*Bundle, error) {
 }
 
 // Find returns the bundle for a version of Kubernetes. Platform may be empty where there is just one.
-func (s *Store) Find(kubernetes, platform string) (*Bundle, error) {
+func (s *Store) Find(ctx context.Context, kubernetes, platform string) (*Bundle, error) {
+	release, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	index, err := s.index()
 	if err != nil {
 		return nil, err
@@ -65,7 +74,7 @@ func (s *Store) Find(kubernetes, platform string) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.read(d)
+	b, err := s.readBundle(d)
 	if err != nil {
 		return nil, fmt.Errorf("bundle %s: %w; \"kubewright bundle verify\" says more", d.Annotations[RefNameAnnotation], err)
 	}
@@ -91,23 +100,27 @@ func (s *Store) find(index *v1.IndexManifest, kubernetes, platform string) (v1.D
 	return v1.Descriptor{}, fmt.Errorf("there are bundles of %s for several platforms: say which with --platform", kubernetes)
 }
 
-// Publish makes a bundle that is in the store part of what the store is for: the index with a digest and size, and all that it names. It
-// takes the place of a bundle for the same version and platform. The caller holds Add.
-func (s *Store) Publish(ctx context.Context, digest v1.Hash, size int64) error {
-	d := v1.Descriptor{MediaType: types.OCIImageIndex, ArtifactType: BundleType, Digest: digest, Size: size}
-	b, err := s.read(d)
-	if err != nil {
-		return err
+// Publish makes bundles that are in the store part of what the store is for, all or none: indexes, by their digests and sizes, with all that they
+// name. Each takes the place of a bundle for the same version and platform. The caller holds Add.
+func (s *Store) Publish(ctx context.Context, indexes ...v1.Descriptor) ([]*Bundle, error) {
+	var added []*Bundle
+	for _, d := range indexes {
+		d = v1.Descriptor{MediaType: types.OCIImageIndex, ArtifactType: BundleType, Digest: d.Digest, Size: d.Size}
+		b, err := s.readBundle(d)
+		if err != nil {
+			return nil, err
+		}
+		b.descriptor.Annotations = map[string]string{RefNameAnnotation: refName(b.Kubernetes, b.Platform), VersionAnnotation: b.Kubernetes, PlatformAnnotation: b.Platform}
+		added = append(added, b)
 	}
-	if b.Kubernetes == "" || b.Platform == "" {
-		return fmt.Errorf("blob %s is an index, but not of a bundle", digest)
-	}
-	d.Annotations = map[string]string{RefNameAnnotation: refName(b.Kubernetes, b.Platform), VersionAnnotation: b.Kubernetes, PlatformAnnotation: b.Platform}
-	return s.replaceIndex(ctx, func(bundles []v1.Descriptor) []v1.Descriptor {
-		bundles = slices.DeleteFunc(bundles, func(o v1.Descriptor) bool {
-			return o.Annotations[RefNameAnnotation] == d.Annotations[RefNameAnnotation]
-		})
-		return append(bundles, d)
+	return added, s.replaceIndex(ctx, func(bundles []v1.Descriptor) []v1.Descriptor {
+		for _, b := range added {
+			bundles = slices.DeleteFunc(bundles, func(o v1.Descriptor) bool {
+				return o.Annotations[RefNameAnnotation] == b.descriptor.Annotations[RefNameAnnotation]
+			})
+			bundles = append(bundles, b.descriptor)
+		}
+		return bundles
 	})
 }
 
@@ -129,14 +142,16 @@ func (s *Store) replaceIndex(ctx context.Context, change func([]v1.Descriptor) [
 	}
 	var bundles []*Bundle
 	for _, d := range change(bundlesOf(old)) {
-		b, err := s.read(d)
+		b, err := s.readBundle(d)
 		if err != nil {
 			// Damage elsewhere must not keep a whole bundle out: this one keeps its name, its images are not listed.
 			b = &Bundle{Kubernetes: d.Annotations[VersionAnnotation], Platform: d.Annotations[PlatformAnnotation], descriptor: d}
 		}
 		bundles = append(bundles, b)
 	}
-	b, err := json.MarshalIndent(rootIndex(bundles), "", "  ")
+	root := rootIndex(bundles)
+	root.Manifests = append(root.Manifests, s.foreign(old)...)
+	b, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -144,10 +159,38 @@ func (s *Store) replaceIndex(ctx context.Context, change func([]v1.Descriptor) [
 	if now, err := os.ReadFile(path); err == nil && string(now) == string(b) {
 		return nil
 	}
-	if err := renameio.WriteFile(path, b, 0o644); err != nil {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.writeFile(path, b); err != nil {
 		return fmt.Errorf("writing the index of the store: %w", err)
 	}
-	return syncDir(s.dir)
+	return nil
+}
+
+// foreign is what an index names besides bundles and their images: other programs put it there, or the index is damaged.
+func (s *Store) foreign(index *v1.IndexManifest) []v1.Descriptor {
+	var bundles []*Bundle
+	for _, d := range bundlesOf(index) {
+		b, err := s.readBundle(d)
+		if err != nil {
+			return nil // what is its own cannot be told
+		}
+		bundles = append(bundles, b)
+	}
+	own := map[string]bool{}
+	for _, b := range bundles {
+		for _, p := range b.Parts {
+			own[p.Name+" "+p.Digest] = true
+		}
+	}
+	var list []v1.Descriptor
+	for _, d := range index.Manifests {
+		if d.ArtifactType != BundleType && !own[d.Annotations[RefNameAnnotation]+" "+d.Digest.String()] {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 // rootIndex is index.json: the bundles, and each of their images under its name, for programs that know nothing of bundles. Where bundles
@@ -174,10 +217,13 @@ func rootIndex(bundles []*Bundle) *v1.IndexManifest {
 	return root
 }
 
-// index reads index.json. A store without it is empty.
+// index reads index.json. A store that is not there is empty; one whose index is not there has lost it.
 func (s *Store) index() (*v1.IndexManifest, error) {
 	b, err := os.ReadFile(filepath.Join(s.dir, indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(s.dir, layoutFile)); err == nil {
+			return nil, fmt.Errorf("the store %s has lost its %s, which says what it holds: restore that, or build or import into a new store", s.dir, indexFile)
+		}
 		return &v1.IndexManifest{}, nil
 	}
 	if err != nil {

@@ -32,7 +32,6 @@ const (
 	SourceAnnotation   = "org.opencontainers.image.source"
 	VendorAnnotation   = "org.opencontainers.image.vendor"
 	AboutAnnotation    = "org.opencontainers.image.description"
-	CreatedAnnotation  = "org.opencontainers.image.created"
 
 	// ComponentAnnotation is the component that a part was built as: a directory in distro.
 	ComponentAnnotation = "dev.kubewright.component"

@@ -36,6 +36,10 @@ func (s *Store) Unneeded(drop ...BundleID) (*Unneeded, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, d := range s.foreign(index) {
+		return nil, fmt.Errorf("the index of the store names %s (%s), which is part of no bundle, so nothing is removed: the store is for bundles alone; take that out of %s",
+			partName(d), d.Digest, filepath.Join(s.dir, indexFile))
+	}
 	u := &Unneeded{Bundles: []string{}, Notes: []string{}}
 	for _, id := range drop {
 		d, err := s.find(index, id.Kubernetes, id.Platform)
@@ -133,18 +137,31 @@ func digestsIn(note []byte) []v1.Hash {
 	return found
 }
 
-// Prune removes what Unneeded finds, when no other command adds to the store, and returns what it removed.
-func (s *Store) Prune(ctx context.Context, drop ...BundleID) (*Unneeded, error) {
+// Prune removes what Unneeded found, and what became unneeded since, when no other command uses the store, and returns what it removed. A bundle that
+// was named and has been replaced since stays.
+func (s *Store) Prune(ctx context.Context, found *Unneeded) (*Unneeded, error) {
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return &Unneeded{}, nil
 	}
-	release, err := s.lock(ctx, lockFile, false, "another command adds to")
+	var drop []BundleID
+	for _, d := range found.drop {
+		drop = append(drop, BundleID{d.Annotations[VersionAnnotation], d.Annotations[PlatformAnnotation]})
+	}
+	release, err := s.lock(ctx, lockFile, false, "another command uses")
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	u, err := s.Unneeded(drop...)
 	if err != nil {
+		return nil, err
+	}
+	for i, d := range u.drop {
+		if d.Digest != found.drop[i].Digest {
+			return nil, fmt.Errorf("the bundle %s has been built or imported again since: nothing was removed", u.Bundles[i])
+		}
+	}
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if len(u.drop) > 0 {

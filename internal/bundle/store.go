@@ -51,15 +51,14 @@ func Open(dir string) (*Store, error) {
 	return &Store{dir: abs}, nil
 }
 
-// onlyOurs says whether a directory holds nothing but what making a store leaves when it is interrupted.
+// onlyOurs says whether a directory holds nothing but what a store does, or one that somebody is just making.
 func onlyOurs(entries []os.DirEntry) bool {
 	for _, e := range entries {
 		switch e.Name() {
-		case "blobs", "unfinished", "builds", lockFile, indexLockFile:
+		case "blobs", "unfinished", "builds", layoutFile, indexFile, lockFile, indexLockFile:
+		case "lost+found": // of a file system of its own
 		default:
-			if !strings.HasPrefix(e.Name(), "."+layoutFile) { // renameio's
-				return false
-			}
+			return false
 		}
 	}
 	return true
@@ -79,17 +78,40 @@ func (s *Store) Dir() string { return s.dir }
 // Builds is the directory in which package build notes what it has built.
 func (s *Store) Builds() string { return filepath.Join(s.dir, "builds") }
 
-// create makes the directories of the store.
-func (s *Store) create() error {
-	for _, d := range []string{filepath.Join(s.dir, "blobs", "sha256"), s.unfinished(), s.Builds()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return fmt.Errorf("making the store: %w", err)
-		}
-	}
+// create makes an OCI image layout of the directory, which names nothing.
+func (s *Store) create(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(s.dir, layoutFile)); err == nil {
 		return nil
 	}
-	return renameio.WriteFile(filepath.Join(s.dir, layoutFile), []byte(layoutContent), 0o644)
+	// From here on an index that is not there was lost, and is not taken for an empty one. Another process may have been quicker.
+	release, err := s.lock(ctx, indexLockFile, false, "another command writes the index of")
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := os.Stat(filepath.Join(s.dir, indexFile)); err != nil {
+		empty, err := json.MarshalIndent(rootIndex(nil), "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := s.writeFile(filepath.Join(s.dir, indexFile), empty); err != nil {
+			return fmt.Errorf("making the store: %w", err)
+		}
+	}
+	return s.writeFile(filepath.Join(s.dir, layoutFile), []byte(layoutContent))
+}
+
+// writeFile replaces a file of the store as a whole. What a kill leaves of it is where Prune looks.
+func (s *Store) writeFile(path string, content []byte) error {
+	if err := renameio.WriteFile(path, content, 0o644, renameio.WithTempDir(s.unfinished())); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// WriteNote writes a file of package build, in Builds. The caller holds Add.
+func (s *Store) WriteNote(name string, content []byte) error {
+	return s.writeFile(filepath.Join(s.Builds(), name), content)
 }
 
 func (s *Store) unfinished() string { return filepath.Join(s.dir, "unfinished") }
@@ -100,7 +122,27 @@ func (s *Store) BlobPath(h v1.Hash) string { return filepath.Join(s.dir, "blobs"
 // Add keeps others from removing what is in the store until release is called. Who puts something into the store holds it from before
 // the first blob until what names them is written.
 func (s *Store) Add(ctx context.Context) (release func(), err error) {
-	if err := s.create(); err != nil {
+	for _, d := range []string{filepath.Join(s.dir, "blobs", "sha256"), s.unfinished(), s.Builds()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("making the store: %w", err)
+		}
+	}
+	release, err = s.lock(ctx, lockFile, true, "another command removes what is not needed from")
+	if err != nil {
+		return nil, err
+	}
+	if err := s.create(ctx); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// read keeps others from removing what is in the store while it is read. A store that cannot be written to is read without.
+func (s *Store) read(ctx context.Context) (release func(), err error) {
+	if f, err := os.OpenFile(filepath.Join(s.dir, lockFile), os.O_RDWR, 0); err != nil {
+		return func() {}, nil
+	} else if err := f.Close(); err != nil {
 		return nil, err
 	}
 	return s.lock(ctx, lockFile, true, "another command removes what is not needed from")

@@ -84,7 +84,7 @@ func addBundle(t testing.TB, s *Store, version, platform string) {
 		SchemaVersion: 2, MediaType: types.OCIImageIndex, ArtifactType: BundleType, Manifests: []v1.Descriptor{image, programs},
 		Annotations: map[string]string{VersionAnnotation: version, PlatformAnnotation: platform, ToolchainAnnotation: "go1.0"},
 	})
-	if err := s.Publish(t.Context(), h, n); err != nil {
+	if _, err := s.Publish(t.Context(), v1.Descriptor{Digest: h, Size: n}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -97,17 +97,29 @@ func names(list []*Bundle) []string {
 	return n
 }
 
+// prune finds what is not needed, and removes it.
+func prune(t testing.TB, s *Store, drop ...BundleID) (*Unneeded, error) {
+	t.Helper()
+	u, err := s.Unneeded(drop...)
+	if err != nil {
+		return nil, err
+	}
+	return s.Prune(t.Context(), u)
+}
+
 // intact fails the test unless the store verifies and holds the bundles with these names.
 func intact(t testing.TB, s *Store, want ...string) {
 	t.Helper()
-	v, err := s.Verify(context.Background(), nil)
-	if err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(s.Dir()); err == nil || len(want) > 0 {
+		v, err := s.Verify(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(v.Faults) > 0 {
+			t.Errorf("the store has faults: %v", v.Faults)
+		}
 	}
-	if len(v.Faults) > 0 {
-		t.Errorf("the store has faults: %v", v.Faults)
-	}
-	list, err := s.List()
+	list, err := s.List(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +130,7 @@ func intact(t testing.TB, s *Store, want ...string) {
 
 func TestBundlesAreListedAndFound(t *testing.T) {
 	s := newStore(t)
-	if list, err := s.List(); err != nil || len(list) > 0 {
+	if list, err := s.List(context.Background()); err != nil || len(list) > 0 {
 		t.Fatalf("a store that is not there holds %v, %v", list, err)
 	}
 	addBundle(t, s, "v1.9.10", "linux/amd64")
@@ -127,7 +139,7 @@ func TestBundlesAreListedAndFound(t *testing.T) {
 	addBundle(t, s, "v1.37.1", "linux/amd64") // again: takes its own place
 	intact(t, s, "v1.37.1 for linux/amd64", "v1.37.1 for linux/arm64", "v1.9.10 for linux/amd64")
 
-	b, err := s.Find("v1.9.10", "")
+	b, err := s.Find(t.Context(), "v1.9.10", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +147,10 @@ func TestBundlesAreListedAndFound(t *testing.T) {
 		t.Errorf("parts are %+v", b.Parts)
 	}
 	var notFound NotFoundError
-	if _, err := s.Find("v1.38.0", ""); !errors.As(err, &notFound) || !strings.Contains(err.Error(), "v1.9.10 for linux/amd64") {
+	if _, err := s.Find(t.Context(), "v1.38.0", ""); !errors.As(err, &notFound) || !strings.Contains(err.Error(), "v1.9.10 for linux/amd64") {
 		t.Errorf("finding what is not there: %v", err)
 	}
-	if _, err := s.Find("v1.37.1", ""); err == nil || !strings.Contains(err.Error(), "--platform") {
+	if _, err := s.Find(t.Context(), "v1.37.1", ""); err == nil || !strings.Contains(err.Error(), "--platform") {
 		t.Errorf("finding what is not unique: %v", err)
 	}
 }
@@ -220,7 +232,7 @@ func TestVerifyNamesWhatIsBroken(t *testing.T) {
 	}
 
 	// A bundle whose index is gone is named, too, and does not hide the others.
-	b, err := s.Find("v1.36.0", "")
+	b, err := s.Find(t.Context(), "v1.36.0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,13 +243,13 @@ func TestVerifyNamesWhatIsBroken(t *testing.T) {
 	if err != nil || len(v.Faults) != 1 || v.Faults[0].Breaks[0] != "all of bundle v1.36.0 for linux/amd64" {
 		t.Errorf("verifying: %+v, %v", v, err)
 	}
-	if list, err := s.List(); err == nil || !slices.Equal(names(list), []string{"v1.37.1 for linux/amd64"}) {
+	if list, err := s.List(context.Background()); err == nil || !slices.Equal(names(list), []string{"v1.37.1 for linux/amd64"}) {
 		t.Errorf("listing: %q, %v", names(list), err)
 	}
 	if _, err := s.Unneeded(); err == nil {
 		t.Error("pruning went on, though nobody knows what a bundle needs")
 	}
-	if _, err := s.Prune(t.Context(), BundleID{"v1.36.0", ""}); err != nil {
+	if _, err := prune(t, s, BundleID{"v1.36.0", ""}); err != nil {
 		t.Errorf("pruning the damaged bundle itself: %v", err)
 	}
 	intact(t, s, "v1.37.1 for linux/amd64")
@@ -247,7 +259,7 @@ func export(t testing.TB, s *Store, versions ...string) []byte {
 	t.Helper()
 	var bundles []*Bundle
 	for _, v := range versions {
-		b, err := s.Find(v, "")
+		b, err := s.Find(t.Context(), v, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +302,7 @@ func TestExportAndImport(t *testing.T) {
 func TestExportRefusesDamage(t *testing.T) {
 	s := newStore(t)
 	addBundle(t, s, "v1.37.1", "linux/amd64")
-	b, err := s.Find("v1.37.1", "")
+	b, err := s.Find(t.Context(), "v1.37.1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +399,7 @@ func TestImportRefusesWhatIsWrong(t *testing.T) {
 				return "", nil
 			}
 			return name, b
-		}), "lacks the blob " + shared.String()},
+		}), "the blob " + shared.String() + " is missing"},
 		{"a file outside", rewrite(t, file, func(name string, b []byte) (string, []byte) {
 			if strings.HasSuffix(name, shared.Hex) {
 				return "blobs/sha256/../../../../evil", b
@@ -454,7 +466,7 @@ func FuzzImport(f *testing.F) {
 
 func TestPruneRemovesOnlyWhatIsNotNeeded(t *testing.T) {
 	s := newStore(t)
-	if u, err := s.Prune(t.Context()); err != nil || !u.Empty() {
+	if u, err := prune(t, s); err != nil || !u.Empty() {
 		t.Fatalf("pruning a store that is not there: %+v, %v", u, err)
 	}
 	addBundle(t, s, "v1.36.0", "linux/amd64")
@@ -474,7 +486,7 @@ func TestPruneRemovesOnlyWhatIsNotNeeded(t *testing.T) {
 	if err != nil || u.Blobs != 1 || u.Left != 1 || !slices.Equal(u.Notes, []string{"stray"}) {
 		t.Fatalf("not needed are %+v, %v", u, err)
 	}
-	if _, err := s.Prune(t.Context()); err != nil {
+	if _, err := prune(t, s); err != nil {
 		t.Fatal(err)
 	}
 	intact(t, s, "v1.37.1 for linux/amd64", "v1.36.0 for linux/amd64")
@@ -486,7 +498,7 @@ func TestPruneRemovesOnlyWhatIsNotNeeded(t *testing.T) {
 	}
 
 	of36, _ := put(t, s, "of v1.36.0")
-	if _, err := s.Prune(t.Context(), BundleID{"v1.36.0", ""}); err != nil {
+	if _, err := prune(t, s, BundleID{"v1.36.0", ""}); err != nil {
 		t.Fatal(err)
 	}
 	intact(t, s, "v1.37.1 for linux/amd64")
@@ -519,7 +531,7 @@ func TestManyAtOnce(t *testing.T) {
 				return
 			}
 			if i%3 == 2 {
-				_, err = s.Prune(t.Context())
+				_, err = prune(t, s)
 			} else {
 				_, err = s.Import(t.Context(), bytes.NewReader(files[i%4]), nil)
 			}
@@ -539,6 +551,161 @@ func TestManyAtOnce(t *testing.T) {
 		}
 	}
 	intact(t, s, want...)
+}
+
+// What others put into index.json is named, and neither removed nor forgotten.
+func TestForeignImages(t *testing.T) {
+	s := newStore(t)
+	addBundle(t, s, "v1.37.1", "linux/amd64")
+	index, err := s.index()
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := hold(t, s)
+	h, n := put(t, s, "mine")
+	index.Manifests = append(index.Manifests, v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: h, Size: n, Annotations: map[string]string{RefNameAnnotation: "mine:1"}})
+	b, err := json.Marshal(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.writeFile(filepath.Join(s.Dir(), indexFile), b); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	addBundle(t, s, "v1.36.0", "linux/amd64")
+	v, err := s.Verify(t.Context(), nil)
+	if err != nil || len(v.Faults) != 1 || !slices.Equal(v.Faults[0].Breaks, []string{"image mine:1"}) {
+		t.Errorf("verifying: %+v, %v", v, err)
+	}
+	if _, err := s.Unneeded(); err == nil || !strings.Contains(err.Error(), "mine:1") {
+		t.Errorf("pruning: %v", err)
+	}
+}
+
+// A store that lost its index is not an empty one.
+func TestIndexIsLost(t *testing.T) {
+	s := newStore(t)
+	addBundle(t, s, "v1.37.1", "linux/amd64")
+	if err := os.Remove(filepath.Join(s.Dir(), indexFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Verify(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "lost") {
+		t.Errorf("verifying: %v", err)
+	}
+	if u, err := s.Unneeded(); err == nil {
+		t.Errorf("not needed are %+v", u)
+	}
+	nowhere := newStore(t)
+	if _, err := nowhere.Verify(t.Context(), nil); err == nil {
+		t.Error("a store that is not there verifies")
+	}
+}
+
+// Of several bundles in a file, all appear or none.
+func TestImportIsAllOrNothing(t *testing.T) {
+	from := newStore(t)
+	addBundle(t, from, "v1.36.0", "linux/amd64")
+	addBundle(t, from, "v1.37.1", "linux/amd64")
+	only, _ := put(t, from, "of v1.37.1")
+	file := rewrite(t, export(t, from, "v1.36.0", "v1.37.1"), func(name string, b []byte) (string, []byte) {
+		if strings.HasSuffix(name, only.Hex) {
+			return "", nil
+		}
+		return name, b
+	})
+	to := newStore(t)
+	if _, err := to.Import(t.Context(), bytes.NewReader(file), nil); err == nil {
+		t.Error("it was imported")
+	}
+	intact(t, to)
+}
+
+// What bundles say of themselves may come from others, and must do nothing to terminals and files.
+func TestHostileBundles(t *testing.T) {
+	for name, change := range map[string]func(*v1.IndexManifest, *v1.Manifest){
+		"version":  func(i *v1.IndexManifest, _ *v1.Manifest) { i.Annotations[VersionAnnotation] = "../../v1.1.1" },
+		"platform": func(i *v1.IndexManifest, _ *v1.Manifest) { i.Annotations[PlatformAnnotation] = "linux/../x" },
+		"name": func(i *v1.IndexManifest, _ *v1.Manifest) {
+			i.Manifests[0].Annotations[RefNameAnnotation] = "a\x1b[2Jb:1"
+		},
+		"type":      func(i *v1.IndexManifest, _ *v1.Manifest) { i.Manifests[0].ArtifactType = "application/x" },
+		"title":     func(_ *v1.IndexManifest, m *v1.Manifest) { m.Layers[0].Annotations[TitleAnnotation] = "a\nb" },
+		"command":   func(_ *v1.IndexManifest, m *v1.Manifest) { m.Layers[0].Annotations[CommandsAnnotation] = "../../sh" },
+		"no digest": func(_ *v1.IndexManifest, m *v1.Manifest) { m.Layers[0].Digest = v1.Hash{} },
+		"no size": func(_ *v1.IndexManifest, m *v1.Manifest) {
+			m.Layers[0].Size = 0
+			m.Layers[0].Digest.Hex = strings.Repeat("0", 64)
+		},
+		"no config":     func(_ *v1.IndexManifest, m *v1.Manifest) { m.Config = v1.Descriptor{} },
+		"nothing wrong": func(*v1.IndexManifest, *v1.Manifest) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			defer hold(t, s)()
+			h, n := put(t, s, "layer")
+			m := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: v1.Descriptor{Digest: h, Size: n}, Layers: []v1.Descriptor{{Digest: h, Size: n, Annotations: map[string]string{}}}}
+			i := v1.IndexManifest{SchemaVersion: 2, ArtifactType: BundleType, Annotations: map[string]string{VersionAnnotation: "v1.1.1", PlatformAnnotation: "linux/amd64"}, Manifests: []v1.Descriptor{{Annotations: map[string]string{}}}}
+			change(&i, &m)
+			i.Manifests[0].Digest, i.Manifests[0].Size = putJSON(t, s, m)
+			d := v1.Descriptor{ArtifactType: BundleType}
+			d.Digest, d.Size = putJSON(t, s, i)
+			index, err := json.Marshal(v1.IndexManifest{Manifests: []v1.Descriptor{d}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file bytes.Buffer
+			z, err := zstd.NewWriter(&file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := tar.NewWriter(z)
+			if err := writeFile(w, indexFile, bytes.NewReader(index), int64(len(index))); err != nil {
+				t.Fatal(err)
+			}
+			blobs, err := s.stored()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for h, size := range blobs {
+				f, err := s.Blob(h)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(writeFile(w, "blobs/sha256/"+h.Hex, f, size), f.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(w.Close(), z.Close()); err != nil {
+				t.Fatal(err)
+			}
+			to := newStore(t)
+			_, err = to.Import(t.Context(), &file, nil)
+			if (err == nil) != (name == "nothing wrong") {
+				t.Errorf("importing: %v", err)
+			}
+		})
+	}
+}
+
+// A cancelled prune removes nothing, and one that was shown something else neither.
+func TestPruneMindsWhatChanged(t *testing.T) {
+	s := newStore(t)
+	addBundle(t, s, "v1.36.0", "linux/amd64")
+	found, err := s.Unneeded(BundleID{"v1.36.0", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Prune(ctx, found); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled prune: %v", err)
+	}
+	intact(t, s, "v1.36.0 for linux/amd64")
+	found.drop[0].Digest.Hex = strings.Repeat("0", 64)
+	if _, err := s.Prune(t.Context(), found); err == nil || !strings.Contains(err.Error(), "again since") {
+		t.Errorf("pruning a bundle that was replaced: %v", err)
+	}
+	intact(t, s, "v1.36.0 for linux/amd64")
 }
 
 func TestCompareVersions(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -19,6 +18,11 @@ func (s *Store) Unpack(ctx context.Context, b *Bundle, kind Kind, root string) e
 	if kind != Programs && kind != Packages {
 		return fmt.Errorf("parts of kind %s are not for unpacking", kind)
 	}
+	release, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
@@ -36,8 +40,8 @@ func (s *Store) Unpack(ctx context.Context, b *Bundle, kind Kind, root string) e
 			if err := s.Check(blob.Digest, blob.Size); err != nil {
 				return fmt.Errorf("%s, %s: blob %s is %w; \"kubewright bundle verify\" says more", p.Name, blob.Title, blob.Digest, err)
 			}
-			switch blob.MediaType {
-			case DebianPackageLayer:
+			switch {
+			case kind == Packages && blob.MediaType != RepositoryLayer:
 				err = s.unpackFile(dir, path.Join(pool, path.Base(blob.Title)), blob)
 			default:
 				var names []string
@@ -129,7 +133,10 @@ func write(dir *os.Root, name string, r io.Reader, mode os.FileMode) error {
 func linkCommands(dir *os.Root, files, commands []string) error {
 	for _, c := range commands {
 		for _, f := range files {
-			link := path.Join(path.Dir(f), filepath.Base(c))
+			link := path.Join(path.Dir(f), c)
+			if link == f {
+				continue
+			}
 			if to, err := dir.Readlink(link); err == nil && to == path.Base(f) {
 				continue
 			}

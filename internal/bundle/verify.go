@@ -36,6 +36,14 @@ func (s *Store) Verify(ctx context.Context, progress func(bytes int64)) (*Verifi
 	if progress == nil {
 		progress = func(int64) {}
 	}
+	if _, err := os.Stat(s.dir); err != nil {
+		return nil, fmt.Errorf("there is no store: %w", err)
+	}
+	release, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	index, err := s.index()
 	if err != nil {
 		return nil, err
@@ -71,6 +79,14 @@ func (s *Store) Verify(ctx context.Context, progress func(bytes int64)) (*Verifi
 		}
 		return false, nil
 	})
+	for _, d := range s.foreign(index) {
+		f := faults[d.Digest]
+		if f == nil {
+			f = &Fault{Digest: d.Digest.String(), Wrong: "named in " + indexFile + ", but part of no bundle", Path: s.BlobPath(d.Digest)}
+			faults[d.Digest] = f
+		}
+		f.Breaks = append(f.Breaks, "image "+partName(d))
+	}
 	for _, f := range faults {
 		v.Faults = append(v.Faults, *f)
 	}
@@ -145,7 +161,7 @@ func (s *Store) stored() (map[v1.Hash]int64, error) {
 	for _, f := range files {
 		h, err := v1.NewHash("sha256:" + f.Name())
 		if err != nil {
-			continue // not ours
+			continue // not a blob
 		}
 		info, err := f.Info()
 		if err != nil {

@@ -26,7 +26,7 @@ Kubewright's source.
 
 It needs Go, gcc, libseccomp, and Debian 12 with apt-utils for the packages; it names what is missing before it begins. The first
 build takes minutes and about 10 GB of caches. What has not changed is not built again, and an interrupted
-build goes on where it was. The same source and the same compilers give the same digests.
+build goes on where it was. The same source, compilers and packages give the same digests.
 
 Packages are asked for once: --update-packages asks again, for what is newest then.`,
 		Example: `  kubewright bundle build

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -40,7 +41,7 @@ The file appears when it is complete.`,
 				if v != "" {
 					names = []string{v}
 				}
-				b, err := findBundle(store, names, platform)
+				b, err := findBundle(c.Context(), store, names, platform)
 				if err != nil {
 					return err
 				}
@@ -57,13 +58,16 @@ The file appears when it is complete.`,
 			})
 			line.end()
 			if err != nil {
-				return err
+				return bundle.ExplainRoom(err, "", bundle.Place{What: "the file", Dir: filepath.Dir(file), Elsewhere: "--file"})
 			}
 			if file == "-" {
 				return nil
 			}
 			if f.output == "json" {
-				return printJSON(c.OutOrStdout(), map[string]any{"file": file, "bytes": written})
+				return printJSON(c.OutOrStdout(), map[string]any{"file": file, "bytes": written, "bundles": bundles})
+			}
+			for _, b := range bundles {
+				fmt.Fprintf(c.OutOrStdout(), "Kubernetes %s: %s\n", b.Name(), b.Digest)
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", file, size(written))
 			return err

@@ -21,7 +21,7 @@ func newBundleList(f *bundleFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, damaged := store.List()
+			list, damaged := store.List(c.Context())
 			if f.output == "json" {
 				if list == nil {
 					list = []*bundle.Bundle{}

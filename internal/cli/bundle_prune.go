@@ -49,7 +49,7 @@ It shows what it would remove, and asks. It waits until no other command adds to
 					return err
 				}
 			}
-			removed, err := store.Prune(c.Context(), drop...)
+			removed, err := store.Prune(c.Context(), found)
 			if err != nil {
 				return err
 			}
@@ -90,12 +90,22 @@ func ask(c *cobra.Command, question string) error {
 		return usageError{errors.New("nobody is there to be asked: say --yes, or --dry-run to see what it would do")}
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		return err
+	answers := make(chan string, 1)
+	go func() { // ends with the answer or the program: a terminal cannot be read with a context
+		answer, err := bufio.NewReader(in).ReadString('\n')
+		if err != nil {
+			answer = ""
+		}
+		answers <- answer
+	}()
+	select {
+	case <-c.Context().Done():
+		fmt.Fprintln(c.ErrOrStderr())
+		return c.Context().Err()
+	case answer := <-answers:
+		if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+			return errors.New("nothing was removed")
+		}
+		return nil
 	}
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return errors.New("nothing was removed")
-	}
-	return nil
 }

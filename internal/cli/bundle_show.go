@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -26,7 +27,7 @@ come from. Without a version it is the newest bundle of the store. With --output
 			if err != nil {
 				return err
 			}
-			b, err := findBundle(store, args, platform)
+			b, err := findBundle(c.Context(), store, args, platform)
 			if err != nil {
 				return err
 			}
@@ -42,18 +43,18 @@ come from. Without a version it is the newest bundle of the store. With --output
 }
 
 // findBundle finds the bundle that is named, or the newest.
-func findBundle(store *bundle.Store, args []string, platform string) (*bundle.Bundle, error) {
+func findBundle(ctx context.Context, store *bundle.Store, args []string, platform string) (*bundle.Bundle, error) {
 	if len(args) > 0 {
-		return store.Find(version(args[0]), platform)
+		return store.Find(ctx, version(args[0]), platform)
 	}
-	list, err := store.List()
+	list, err := store.List(ctx)
+	if err != nil {
+		return nil, err // or an older one would be taken for the newest
+	}
 	for _, b := range list {
 		if platform == "" || b.Platform == platform {
-			return store.Find(b.Kubernetes, platform)
+			return store.Find(ctx, b.Kubernetes, platform)
 		}
-	}
-	if err != nil {
-		return nil, err
 	}
 	return nil, bundle.NotFoundError{Kubernetes: "of any version", Platform: platform, Dir: store.Dir()}
 }

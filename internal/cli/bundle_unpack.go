@@ -28,7 +28,7 @@ and for what Kubewright does not manage. For images, use any program that reads 
 			if kind != bundle.Programs && kind != bundle.Packages {
 				return usageError{fmt.Errorf("%q: want programs or packages", args[1])}
 			}
-			b, err := store.Find(version(args[0]), platform)
+			b, err := store.Find(c.Context(), version(args[0]), platform)
 			if err != nil {
 				return err
 			}

@@ -72,11 +72,11 @@ func newRoot() *cobra.Command {
 		Use:   "kubewright",
 		Short: "Builds highly available Kubernetes clusters from one file, and keeps them so",
 		Long: `Kubewright turns one file and a set of Linux machines reachable over SSH into a production, highly available
-Kubernetes cluster. So far it makes the machines to try that on: local ones, on this computer.
+Kubernetes cluster. So far it makes the software that runs on nodes, and machines to try it on: local ones, on this computer.
 
 Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line is wrong, nothing was
 touched · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
-		Example:       "  kubewright machines up --count 5\n  kubewright machines list\n  kubewright machines ssh m1",
+		Example:       "  kubewright bundle build\n  kubewright machines up --count 5\n  kubewright machines list\n  kubewright machines ssh m1",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

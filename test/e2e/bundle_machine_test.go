@@ -165,6 +165,8 @@ func TestPackagesOnAMachine(t *testing.T) {
 	must(t, kubewright, "bundle", "unpack", versions(t)[0], "packages", root)
 	f.copyTo(t, "m1", filepath.Join(root, bundleDir), "/"+bundleDir)
 	const apt = "export APT_CONFIG=/" + bundleDir + "/apt.conf DEBIAN_FRONTEND=noninteractive; "
+	// A host whose administrator has ideas of his own.
+	f.on(t, "m1", `printf 'APT::Install-Recommends "true";\nDPkg::Path "/usr/sbin:/usr/bin:/sbin:/bin";\nDPkg::Pre-Invoke { "exit 1"; };\n' >/etc/apt/apt.conf.d/99own; printf 'Package: *\nPin: origin ""\nPin-Priority: -1\n' >/etc/apt/preferences.d/own`)
 	own := f.on(t, "m1", "cat /etc/apt/sources.list; ls -A /etc/apt/sources.list.d /var/lib/apt/lists")
 	if got := f.on(t, "m1", apt+"apt-get update 2>&1"); strings.Contains(got, "W:") || strings.Contains(got, "E:") {
 		t.Errorf("apt-get update says:\n%s", got)
@@ -188,6 +190,13 @@ func TestPackagesOnAMachine(t *testing.T) {
 	}
 	if got := f.try(t, "m1", "pgrep -l 'haproxy|keepalived|chronyd'"); got.Stdout != "" {
 		t.Errorf("installing packages started:\n%s", got.Stdout)
+	}
+	if got := f.try(t, "m1", "systemctl is-enabled haproxy keepalived chrony").Stdout; strings.Contains(got, "enabled") {
+		t.Errorf("installing packages had services started at the next boot:\n%s", got)
+	}
+	f.machines(t, "restart", "m1")
+	if got := f.try(t, "m1", "pgrep -l 'haproxy|keepalived|chronyd'"); got.Stdout != "" {
+		t.Errorf("the next boot started:\n%s", got.Stdout)
 	}
 	if now := f.on(t, "m1", "cat /etc/apt/sources.list; ls -A /etc/apt/sources.list.d /var/lib/apt/lists; ls /usr/sbin/policy-rc.d 2>/dev/null || true"); now != own {
 		t.Errorf("the machine's own package sources changed:\n%s\n%s", own, now)

@@ -90,9 +90,20 @@ func Build(ctx context.Context, store *bundle.Store, o Options) (*Result, error)
 		}
 		components = append(components, c)
 	}
-	var d *Distribution
-	if r.Packages != "" {
-		if d, err = readDistribution(distro, r.Packages); err != nil {
+	layers := map[string]bool{}
+	var distributions []*Distribution
+	for _, name := range r.Distributions {
+		d, err := readDistribution(distro, name)
+		if err != nil {
+			return nil, err
+		}
+		for l := range d.Layers {
+			layers[l] = true
+		}
+		distributions = append(distributions, d)
+	}
+	for _, c := range components {
+		if err := c.checkLayers(layers); err != nil {
 			return nil, err
 		}
 	}
@@ -100,21 +111,18 @@ func Build(ctx context.Context, store *bundle.Store, o Options) (*Result, error)
 	if err != nil {
 		return nil, InvalidError{err}
 	}
-	b.total = len(components)
-	if d != nil {
-		b.total++
-	}
-	res, err := b.run(ctx, r, *platform, components, pins, d, o.UpdatePackages)
+	b.total = len(components) + len(distributions)
+	res, err := b.run(ctx, r, *platform, components, pins, distributions, o.UpdatePackages)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("interrupted (%w): what is finished stays, and the next build goes on from there", ctx.Err())
 	}
 	if err != nil {
-		return nil, b.room(ctx, err)
+		return nil, b.explainRoom(err)
 	}
 	return res, nil
 }
 
-func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, components []Component, pins map[string]pin, d *Distribution, update bool) (*Result, error) {
+func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, components []Component, pins map[string]pin, distributions []*Distribution, update bool) (*Result, error) {
 	var err error
 	if b.tools, err = newToolchain(ctx, platform.String(), b.distro); err != nil {
 		return nil, err
@@ -125,26 +133,17 @@ func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, comp
 	}
 	defer release()
 
-	var missing []Component
-	for _, c := range components {
-		key, err := c.key(pins[c.name], b.tools)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := os.Stat(notePath(b.store, c.name, key)); err != nil {
-			missing = append(missing, c)
-		}
-	}
-	if err := checkRequirements(ctx, missing, d); err != nil {
+	if err := b.checkRequirements(ctx, components, pins, distributions, update); err != nil {
 		return nil, err
 	}
-
-	var got collection
+	layers := map[string]osLayer{}
 	var parts []v1.Descriptor
-	if d != nil {
-		if got, err = b.collect(ctx, d, update); err != nil {
+	for _, d := range distributions {
+		got, err := b.collect(ctx, d, update)
+		if err != nil {
 			return nil, fmt.Errorf("packages of %s: %w", d.name, err)
 		}
+		maps.Copy(layers, got.Layers)
 		part, err := packages(b.store, d, platform, got)
 		if err != nil {
 			return nil, err
@@ -164,7 +163,7 @@ func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, comp
 			parts = append(parts, *part)
 		}
 		for _, i := range c.Images {
-			part, err := image(b.store, c, i, platform, built, got.Layers)
+			part, err := image(b.store, c, i, platform, built, layers)
 			if err != nil {
 				return nil, err
 			}
@@ -175,14 +174,47 @@ func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, comp
 	if err != nil {
 		return nil, err
 	}
-	if err := b.store.Publish(ctx, digest, size); err != nil {
-		return nil, err
-	}
-	made, err := b.store.Find(r.Kubernetes, platform.String())
+	made, err := b.store.Publish(ctx, v1.Descriptor{Digest: digest, Size: size})
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Bundle: made, Built: b.built}, nil
+	return &Result{Bundle: made[0], Built: b.built}, nil
+}
+
+// checkRequirements makes sure that what is going to be built can be.
+func (b *builder) checkRequirements(ctx context.Context, components []Component, pins map[string]pin, distributions []*Distribution, update bool) error {
+	var missing []Component
+	var tools []tool
+	for _, c := range components {
+		key, err := c.key(pins[c.name], b.tools)
+		if err != nil {
+			return err
+		}
+		if there, err := recall(b.store, c.name, key, &record{}); err != nil {
+			return err
+		} else if !there {
+			missing = append(missing, c)
+		}
+	}
+	for _, d := range distributions {
+		key, err := d.key(b.tools)
+		if err != nil {
+			return err
+		}
+		if there, err := recall(b.store, d.name, key, &collection{}); err != nil {
+			return err
+		} else if !there || update {
+			tools = append(tools, d.collector().tools()...)
+		}
+	}
+	if len(missing)+len(tools) == 0 {
+		return nil
+	}
+	dir, err := b.store.TempDir()
+	if err != nil {
+		return err
+	}
+	return errors.Join(checkRequirements(ctx, missing, tools, dir), os.RemoveAll(dir))
 }
 
 // once makes something unless it is noted, and notes it. Of several that want the same at once, one makes it and the others wait.
@@ -209,7 +241,9 @@ func (b *builder) once(ctx context.Context, name, key string, again bool, n note
 	if err == nil && !held {
 		say("waiting for another command that builds it")
 		held, err = lock.TryLockContext(ctx, 100*time.Millisecond)
-		again = false // that one has just made it
+		if info, err := os.Stat(notePath(b.store, name, key)); err == nil && info.ModTime().After(start) {
+			again = false // that one has just made it
+		}
 	}
 	if err != nil || !held {
 		return fmt.Errorf("locking: %w", err)
@@ -246,12 +280,17 @@ func (b *builder) component(ctx context.Context, c Component, p pin) (record, er
 		if err != nil {
 			return err
 		}
-		built, err := b.tools.compile(ctx, c, p, dir, say)
+		tools := b.tools
+		tools.temp = filepath.Join(dir, "tmp") // which the go command leaves full when it is interrupted
+		if err := os.Mkdir(tools.temp, 0o755); err != nil {
+			return err
+		}
+		built, err := tools.compile(ctx, c, p, dir, say)
 		if err != nil {
 			return err
 		}
 		say("running its programs")
-		if err := b.tools.checkVersions(ctx, c, built, dir); err != nil {
+		if err := tools.checkVersions(ctx, c, built, dir); err != nil {
 			return err
 		}
 		say("storing it")
@@ -275,7 +314,7 @@ func (b *builder) collect(ctx context.Context, d *Distribution, again bool) (col
 	}
 	var got collection
 	err = b.once(ctx, d.name, key, again, &got, func(dir string, say func(string)) error {
-		got, err = d.collect(ctx, b.store, b.tools, dir, say)
+		got, err = d.collector().collect(ctx, b.store, b.tools, dir, say)
 		return err
 	})
 	return got, err

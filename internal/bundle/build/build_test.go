@@ -88,7 +88,11 @@ func (u *upstream) distro(dir, version string) {
 	for name, tools := range map[string]string{"one": "tool example.com/thing/one\n", "many": "tool (\n\texample.com/thing/first\n\texample.com/thing/second\n)\n"} {
 		mod := filepath.Join(dir, name)
 		write(u.t, filepath.Join(mod, "go.mod"), "module distro.example/"+name+"\n\ngo 1.26\n\n"+tools+"\nrequire example.com/thing "+version+"\n")
-		if err := (toolchain{goos: runtime.GOOS, goarch: runtime.GOARCH}).run(u.t.Context(), mod, false, os.Stderr, nil, "go", "mod", "tidy"); err != nil {
+		tools, err := newToolchain(u.t.Context(), platform(), mod)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		if err := tools.run(u.t.Context(), mod, false, os.Stderr, nil, "go", "mod", "tidy"); err != nil {
 			u.t.Fatal(err)
 		}
 	}
@@ -154,7 +158,12 @@ func TestBuild(t *testing.T) {
 	}
 	t.Run("elsewhere", func(t *testing.T) {
 		t.Setenv("GOCACHE", filepath.Join(u.work, "cache"))
-		t.Setenv("GOFLAGS", "-race") // a user's own flags have no say
+		// What a user has set for own work has no say.
+		t.Setenv("GOFLAGS", "-race")
+		t.Setenv("GOAMD64", "v3")
+		config := filepath.Join(u.work, "goenv")
+		write(t, config, "GOFLAGS=-race\nGOAMD64=v3\nGOFIPS140=latest\nCGO_CFLAGS=-O0\n")
+		t.Setenv("GOENV", config)
 		if _, other := build(t, filepath.Join(u.work, "store2"), elsewhere); other != digest {
 			t.Errorf("built elsewhere, the bundle is %s, not %s", other, digest)
 		}
@@ -164,7 +173,7 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.Find("v1.2.3", "")
+	b, err := s.Find(t.Context(), "v1.2.3", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +230,9 @@ func TestBuild(t *testing.T) {
 	if built, other := build(t, store, distro); len(built) != 2 || other == digest {
 		t.Errorf("for another version, %q were built, and the bundle is %s", built, other)
 	}
-	if pruned, err := s.Prune(t.Context()); err != nil || pruned.Empty() {
+	if unneeded, err := s.Unneeded(); err != nil || unneeded.Empty() {
+		t.Errorf("not needed are %+v, %v", unneeded, err)
+	} else if pruned, err := s.Prune(t.Context(), unneeded); err != nil || pruned.Empty() {
 		t.Errorf("pruned %+v, %v", pruned, err)
 	}
 	if built, _ := build(t, store, distro); len(built) > 0 {
@@ -331,11 +342,11 @@ func TestTwoBuildsAtOnce(t *testing.T) {
 
 func TestCheckRequirements(t *testing.T) {
 	c := Component{name: "thing", Requires: Requirements{Programs: []string{"no-such-compiler"}, Libraries: []string{"no-such-library"}, Packages: []string{"thing-dev"}}}
-	err := checkRequirements(t.Context(), []Component{c}, nil)
+	err := checkRequirements(t.Context(), []Component{c}, []tool{{"no-such-tool", "tool-dev"}}, t.TempDir())
 	if err == nil {
 		t.Fatal("nothing was missing")
 	}
-	for _, want := range []string{"the program no-such-compiler, for thing", "the static library no-such-library", "apt-get install --no-install-recommends thing-dev"} {
+	for _, want := range []string{"the program no-such-compiler, for thing", "the static library no-such-library", "apt-get install --no-install-recommends thing-dev tool-dev"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

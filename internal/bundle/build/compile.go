@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,37 +27,72 @@ const linkFlags = "-s -w -buildid="
 // toolchain runs the go command and a C compiler in a closed environment: what the user has set for own work has no say.
 type toolchain struct {
 	goos, goarch string
-	version      string // "go1.26.8"
-	cc           string // "gcc (Debian 12.2.0-14+deb12u1) 12.2.0"; empty without one
+	version      string            // "go1.26.8"
+	cc           string            // "gcc (Debian 12.2.0-14+deb12u1) 12.2.0"; empty without one
+	settings     map[string]string // the user's own that stay: where caches are, and where modules come from
+	temp         string            // directory for temporary files; the system's if empty
 }
 
-func newToolchain(ctx context.Context, platform, dir string) (toolchain, error) {
+// userSettings of the go command say where it reads and writes, not what it makes.
+var userSettings = []string{
+	"GOAUTH", "GOCACHE", "GOCACHEPROG", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
+}
+
+// newToolchain finds the compilers for a platform. The directory distro has a go.mod that asks for a version of Go new enough for all
+// components, so that the go command may fetch that one before anything is built.
+func newToolchain(ctx context.Context, platform, distro string) (toolchain, error) {
 	goos, goarch, _ := strings.Cut(platform, "/")
 	t := toolchain{goos: goos, goarch: goarch}
-	out, err := t.output(ctx, dir, "go", "env", "GOVERSION")
-	if err != nil {
-		return t, err
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"env", "-json", "GOVERSION"}, userSettings)...)
+	cmd.Dir = distro
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return t, ctx.Err()
 	}
-	t.version = strings.TrimSpace(string(out))
+	if err != nil {
+		return t, explain(fmt.Errorf("go env: %w", err), strings.Split(stderr.String(), "\n"))
+	}
+	if err := json.Unmarshal(out, &t.settings); err != nil {
+		return t, fmt.Errorf("go env: %w", err)
+	}
+	t.version = t.settings["GOVERSION"]
+	delete(t.settings, "GOVERSION")
 	if out, err := exec.CommandContext(ctx, "gcc", "--version").Output(); err == nil {
 		t.cc, _, _ = strings.Cut(string(out), "\n")
 	}
 	return t, ctx.Err()
 }
 
-// env is the environment of the go command. Caches, proxies and credentials stay as the user set them.
+// env is the environment of the go command and the C compiler. Nothing of the user's is in it but where things are.
 func (t toolchain) env(cgo bool) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(name, "CGO_") || slices.Contains([]string{
-			"GOFLAGS", "GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOEXPERIMENT", "GOWORK", "GO111MODULE", "GODEBUG", "GOENV", "CC", "LANG", "LC_ALL", "LANGUAGE",
-		}, name)
+		for _, prefix := range []string{"GO", "CGO_", "LC_", "PKG_CONFIG"} {
+			if strings.HasPrefix(name, prefix) {
+				return true
+			}
+		}
+		return slices.Contains([]string{"AR", "CC", "CXX", "CPATH", "C_INCLUDE_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LIBRARY_PATH", "SOURCE_DATE_EPOCH"}, name)
 	})
 	enabled := "0"
 	if cgo {
 		enabled = "1"
 	}
-	return append(env, "GOOS="+t.goos, "GOARCH="+t.goarch, "CGO_ENABLED="+enabled, "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "LC_ALL=C")
+	for name, value := range t.settings {
+		if value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	if t.temp != "" {
+		env = append(env, "TMPDIR="+t.temp)
+	}
+	toolchain := "auto"
+	if t.version != "" {
+		toolchain = t.version
+	}
+	return append(env, "GOENV=off", "GOTOOLCHAIN="+toolchain, "GOOS="+t.goos, "GOARCH="+t.goarch, "CGO_ENABLED="+enabled, "LC_ALL=C")
 }
 
 // output runs a command in a directory and returns its standard output.
@@ -257,7 +292,7 @@ func (t toolchain) combine(ctx context.Context, c Component, p pin, prog Program
 			}
 		}
 		if len(missing) > 0 {
-			return "", invalid("%s: %s does not import %s any more: take it out of without", filepath.Join(c.dir, "component.yaml"), cmd.Package, strings.Join(missing, ", "))
+			return "", fmt.Errorf("%s: %s does not import %s any more: take it out of without", filepath.Join(c.dir, "component.yaml"), cmd.Package, strings.Join(missing, ", "))
 		}
 	}
 	return below, nil
@@ -282,7 +317,7 @@ func (c Component) checkDeclared(upstream string) error {
 		return err
 	}
 	if text := c.expand(c.Declared.Text); !slices.Contains(strings.Split(string(b), "\n"), text) {
-		return invalid("component %s: %s of %s does not say %q, so it is not of version %s", c.name, c.Declared.File, c.Module, text, c.version.Version)
+		return fmt.Errorf("component %s: %s of %s does not say %q, so it is not of version %s", c.name, c.Declared.File, c.Module, text, c.version.Version)
 	}
 	return nil
 }
@@ -292,7 +327,8 @@ func (t toolchain) checkVersions(ctx context.Context, c Component, built map[str
 	if t.goos != runtime.GOOS || t.goarch != runtime.GOARCH {
 		return nil // cannot run here
 	}
-	number := c.expand("${number}")
+	// As a whole: 1.37.1 is not 1.37.10.
+	number := regexp.MustCompile(`(^|[^0-9.])` + regexp.QuoteMeta(c.expand("${number}")) + `($|[^0-9.])`)
 	for _, p := range c.Programs {
 		commands := p.Commands
 		if len(commands) == 0 {
@@ -313,7 +349,7 @@ func (t toolchain) checkVersions(ctx context.Context, c Component, built map[str
 			if err != nil {
 				return fmt.Errorf("%s was built, but %s %s fails: %w: %s", c.name, cmd.Name, strings.Join(cmd.Version, " "), err, lastLine(out))
 			}
-			if !strings.Contains(string(out), number) {
+			if !number.Match(out) {
 				return fmt.Errorf("%s was built as %s, but %s %s says: %s", c.name, c.version.Version, cmd.Name, strings.Join(cmd.Version, " "), lastLine(out))
 			}
 		}
@@ -325,5 +361,3 @@ func lastLine(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return lines[len(lines)-1]
 }
-
-var errNoSpace = errors.New("no space left on device")

@@ -149,6 +149,18 @@ func (c Component) check() error {
 	return errors.Join(wrong...)
 }
 
+// checkLayers makes sure that the distributions have the layers that images are to have.
+func (c Component) checkLayers(layers map[string]bool) error {
+	for _, i := range c.Images {
+		for _, l := range i.Layers {
+			if !layers[l] {
+				return invalid("component %s: image %s: no distribution has a layer %s", c.name, i.Name, l)
+			}
+		}
+	}
+	return nil
+}
+
 // expand fills in what is known of the version.
 func (c Component) expand(s string) string {
 	number := strings.TrimPrefix(c.version.Version, "v")

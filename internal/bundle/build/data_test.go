@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/modfile"
 )
 
 const realDistro = "../../../distro"
@@ -21,10 +23,17 @@ func TestDeclared(t *testing.T) {
 		t.Errorf("only %d releases are declared", len(releases))
 	}
 	used := map[string]bool{}
+	newest := "" // what a component asks of Go; all are 1.2x.y
 	for _, r := range releases {
-		d, err := readDistribution(realDistro, r.Packages)
-		if err != nil {
-			t.Fatal(err)
+		layers := map[string]bool{}
+		for _, name := range r.Distributions {
+			d, err := readDistribution(realDistro, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l := range d.Layers {
+				layers[l] = true
+			}
 		}
 		for name := range r.Components {
 			c, err := readComponent(realDistro, name, r)
@@ -41,13 +50,10 @@ func TestDeclared(t *testing.T) {
 			if _, err := sourceSum(p.sum(), c.Module, p.version); err != nil {
 				t.Error(err)
 			}
-			for _, i := range c.Images {
-				for _, l := range i.Layers {
-					if _, ok := d.Layers[l]; !ok {
-						t.Errorf("image %s: no layer %s in %s", i.Name, l, d.name)
-					}
-				}
+			if err := c.checkLayers(layers); err != nil {
+				t.Error(err)
 			}
+			newest = max(newest, goLine(t, p.mod))
 		}
 		// The versions that kubeadm checks against each other.
 		for _, name := range []string{"kubernetes", "etcd", "coredns", "pause"} {
@@ -60,11 +66,24 @@ func TestDeclared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if asked := goLine(t, filepath.Join(realDistro, "go.mod")); asked != newest {
+		t.Errorf("distro/go.mod asks for Go %s, and a component for %s", asked, newest)
+	}
 	for _, m := range mods {
 		if !used[m] {
 			t.Errorf("no release uses %s", m)
 		}
 	}
+}
+
+// goLine is the version of Go that a go.mod asks for.
+func goLine(t *testing.T, file string) string {
+	t.Helper()
+	m, err := modfile.ParseLax(file, []byte(read(t, file)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Go.Version
 }
 
 func TestInvalidData(t *testing.T) {

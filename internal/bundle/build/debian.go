@@ -5,8 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -20,97 +18,22 @@ import (
 	"strings"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/kubewright/kubewright/internal/bundle"
 )
 
-// Distribution says what hosts and images need of a distribution: distro/NAME.yaml.
-type Distribution struct {
-	Collector string                 `json:"collector"` // "debian"
-	Release   string                 `json:"release"`   // "bookworm"
-	Hosts     []string               `json:"hosts"`     // packages that hosts may need
-	Layers    map[string]LayerRecipe `json:"layers"`
+// debian collects packages of Debian, with Debian's own tools.
+type debian struct{ *Distribution }
 
-	name, file string
-}
-
-// LayerRecipe is packages unpacked, as a layer of images.
-type LayerRecipe struct {
-	Packages []string `json:"packages"` // with what they depend on
-	Alone    []string `json:"alone"`    // without
-}
-
-func readDistribution(distro, name string) (*Distribution, error) {
-	d := &Distribution{name: name, file: filepath.Join(distro, name+".yaml")}
-	if err := readYAML(d.file, d); err != nil {
-		return nil, err
-	}
-	if d.Collector != "debian" || d.Release == "" || len(d.Hosts) == 0 {
-		return nil, invalid("%s: want collector: debian, release and hosts", d.file)
-	}
-	return d, nil
-}
-
-// collection is what was collected of a distribution.
-type collection struct {
-	Collected  time.Time          `json:"collected"`
-	Repository Layer              `json:"repository"` // what makes a repository of the packages
-	Packages   []debianPackage    `json:"packages"`   // for hosts
-	Layers     map[string]osLayer `json:"layers"`
-}
-
-// osLayer is a layer of unpacked packages.
-type osLayer struct {
-	Layer
-	Packages []string `json:"packages"` // "nftables 1.0.6-2+deb12u2"
-}
-
-type debianPackage struct {
-	File     string  `json:"file"` // in the repository: "haproxy_2.6.12-1+deb12u2_amd64.deb"
-	Version  string  `json:"version"`
-	Source   string  `json:"source"`
-	Licences string  `json:"licences"` // as its copyright file names them
-	Digest   v1.Hash `json:"digest"`
-	Size     int64   `json:"size"` // bytes
-
-	name string
-}
-
-func (c collection) blobs() map[v1.Hash]int64 {
-	all := map[v1.Hash]int64{c.Repository.Digest: c.Repository.Size}
-	for _, p := range c.Packages {
-		all[p.Digest] = p.Size
-	}
-	for _, l := range c.Layers {
-		all[l.Digest] = l.Size
-	}
-	return all
-}
-
-// debianTools are Debian's own programs that collect and describe packages.
-var debianTools = []struct{ program, debianPackage string }{
-	{"apt-get", "apt"}, {"apt-ftparchive", "apt-utils"}, {"dpkg-deb", "dpkg"},
+func (debian) tools() []tool {
+	return []tool{{"apt-get", "apt"}, {"apt-ftparchive", "apt-utils"}, {"dpkg-deb", "dpkg"}}
 }
 
 // PackagesDir is where a host unpacks the repository of packages. The files in it name it.
 const PackagesDir = "/var/lib/kubewright/packages"
 
-// key is a digest of what is asked for. What the package sources give for it is asked anew only when the user wants that.
-func (d *Distribution) key(t toolchain) (string, error) {
-	b, err := os.ReadFile(d.file)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.New()
-	fmt.Fprintln(sum, layoutVersion, d.name, t.goarch)
-	sum.Write(b)
-	return hex.EncodeToString(sum.Sum(nil))[:16], nil
-}
-
 // collect asks the package sources that this computer is configured with for packages and all that they depend on, as if nothing
 // were installed; apt verifies their signatures. The packages for hosts become a repository of their own.
-func (d *Distribution) collect(ctx context.Context, store *bundle.Store, t toolchain, dir string, say func(string)) (collection, error) {
+func (d debian) collect(ctx context.Context, store *bundle.Store, t toolchain, dir string, say func(string)) (collection, error) {
 	got := collection{Collected: time.Now().UTC().Truncate(time.Second), Layers: map[string]osLayer{}}
 	if err := d.checkHere(); err != nil {
 		return got, err
@@ -148,7 +71,7 @@ func (d *Distribution) collect(ctx context.Context, store *bundle.Store, t toolc
 }
 
 // checkHere makes sure that this computer's packages are those of the distribution.
-func (d *Distribution) checkHere() error {
+func (d debian) checkHere() error {
 	b, err := os.ReadFile("/etc/os-release")
 	if err != nil {
 		return err
@@ -185,7 +108,6 @@ Dir::Cache "%[1]s/cache";
 Dir::Log "%[1]s/log";
 APT::Architecture "%[2]s";
 APT::Architectures { "%[2]s"; };
-APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 `, a.dir, a.tools.goarch) // Go and Debian call amd64 and arm64 the same
@@ -205,7 +127,7 @@ func (a apt) fetch(ctx context.Context, packages []string) ([]string, error) {
 	if err := os.Mkdir(filepath.Join(dir, "partial"), 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := a.run(ctx, dir, "apt-get", slices.Concat([]string{"install", "--quiet=2", "--yes", "--download-only", "-o", "Dir::Cache::archives=" + dir}, packages)...); err != nil {
+	if _, err := a.run(ctx, dir, "apt-get", slices.Concat([]string{"install", "--quiet=2", "--yes", "--no-install-recommends", "--download-only", "-o", "Dir::Cache::archives=" + dir}, packages)...); err != nil {
 		return nil, err
 	}
 	return filepath.Glob(filepath.Join(dir, "*.deb"))
@@ -227,24 +149,24 @@ func (a apt) fetchAlone(ctx context.Context, packages []string) ([]string, error
 }
 
 // readPackage reads what a package says of itself.
-func readPackage(ctx context.Context, file string) (debianPackage, error) {
+func readPackage(ctx context.Context, file string) (hostPackage, error) {
 	out, err := exec.CommandContext(ctx, "dpkg-deb", "--show", "--showformat=${Package}\n${Version}\n${Architecture}\n${source:Package} ${source:Version}\n", file).Output()
 	if err != nil {
-		return debianPackage{}, fmt.Errorf("reading %s: %w", file, err)
+		return hostPackage{}, fmt.Errorf("reading %s: %w", file, err)
 	}
 	f := strings.Split(string(out), "\n")
 	if len(f) < 4 {
-		return debianPackage{}, fmt.Errorf("reading %s: dpkg-deb says %q", file, out)
+		return hostPackage{}, fmt.Errorf("reading %s: dpkg-deb says %q", file, out)
 	}
 	_, upstream, epoch := strings.Cut(f[1], ":")
 	if !epoch {
 		upstream = f[1]
 	}
-	return debianPackage{name: f[0], File: f[0] + "_" + upstream + "_" + f[2] + ".deb", Version: f[1], Source: f[3]}, nil
+	return hostPackage{name: f[0], File: f[0] + "_" + upstream + "_" + f[2] + ".deb", MediaType: bundle.DebianPackageLayer, Version: f[1], Source: "Debian source package " + f[3]}, nil
 }
 
 // store puts a package into the store, and links it into the pool of the repository.
-func (d *Distribution) store(ctx context.Context, store *bundle.Store, file, pool string) (debianPackage, error) {
+func (d debian) store(ctx context.Context, store *bundle.Store, file, pool string) (hostPackage, error) {
 	p, err := readPackage(ctx, file)
 	if err != nil {
 		return p, err
@@ -333,11 +255,16 @@ func eachFile(ctx context.Context, deb string, do func(*tar.Header, io.Reader) e
 	return nil
 }
 
-// hostConfig makes apt use the repository and nothing else, whatever the host has configured, and keeps packages from starting their
-// services: the two programs that do that for them are found first, and do nothing. It touches nothing that belongs to the host.
+// hostConfig makes apt use the repository and nothing else, whatever the host has configured, and keeps packages from starting their services
+// and from having them started at the next boot: the programs that do that for them are found first, and do nothing. It touches nothing that
+// belongs to the host.
 const hostConfig = `// Use: APT_CONFIG=%[1]s/apt.conf apt-get update && APT_CONFIG=%[1]s/apt.conf apt-get install PACKAGE…
 Dir::Etc::SourceList "%[1]s/sources.list";
 Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Main "/dev/null";
+Dir::Etc::Parts "/dev/null";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
 Dir::State::Lists "%[1]s/lists";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
@@ -347,15 +274,15 @@ DPkg::Path "%[1]s/no-start:/usr/sbin:/usr/bin:/sbin:/bin";
 DPkg::Options { "--force-confdef"; "--force-confold"; };
 `
 
-// noStart stands for a program that starts services when packages are installed.
+// noStart stands for a program that starts or enables services when packages are installed.
 const noStart = `#!/bin/sh
-# Services of packages are started by who wants them, not by their installation.
+# Services of packages are started and enabled by who wants them, not by their installation.
 exit 0
 `
 
 // describe makes the lists of a repository, with Debian's own program, and stores them with what a host needs to use it. Who verifies the
 // digests of the bundle has verified them, so they bear no signature of their own.
-func (a apt) describe(ctx context.Context, store *bundle.Store, d *Distribution, repository string) (Layer, error) {
+func (a apt) describe(ctx context.Context, store *bundle.Store, d debian, repository string) (Layer, error) {
 	packages, err := a.run(ctx, repository, "apt-ftparchive", "packages", "pool")
 	if err != nil {
 		return Layer{}, err
@@ -379,6 +306,8 @@ func (a apt) describe(ctx context.Context, store *bundle.Store, d *Distribution,
 		in("lists/partial"):               {dir: true, mode: 0o755},
 		in("no-start/invoke-rc.d"):        {mode: 0o755, content: []byte(noStart)},
 		in("no-start/deb-systemd-invoke"): {mode: 0o755, content: []byte(noStart)},
+		in("no-start/deb-systemd-helper"): {mode: 0o755, content: []byte(noStart)},
+		in("no-start/update-rc.d"):        {mode: 0o755, content: []byte(noStart)},
 	})
 }
 

@@ -25,6 +25,9 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 	created := v1.Time{Time: c.version.Date.UTC()}
 	about := c.annotations(built)
 	about[bundle.TitleAnnotation] = i.Name[strings.LastIndex(i.Name, "/")+1:]
+	if len(i.Layers) > 0 {
+		about[bundle.LicencesAnnotation] += " AND LicenseRef-see-usr-share-doc-of-the-image"
+	}
 	about[bundle.AboutAnnotation] = fmt.Sprintf("Built by Kubewright from upstream's module %s, not by upstream", about[bundle.SourceAnnotation])
 
 	var adds []mutate.Addendum
@@ -35,10 +38,7 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 		})
 	}
 	for _, l := range i.Layers {
-		layer, ok := layers[l]
-		if !ok {
-			return v1.Descriptor{}, invalid("image %s: the distribution has no layer %s", i.Name, l)
-		}
+		layer := layers[l]
 		packages := strings.Join(layer.Packages, ", ")
 		add(layer.Layer, map[string]string{
 			bundle.TitleAnnotation: l, bundle.SourceAnnotation: "packages of the distribution: " + packages, bundle.LicencesAnnotation: "see usr/share/doc/*/copyright in it",
@@ -147,21 +147,21 @@ func programs(store *bundle.Store, c Component, platform v1.Platform, built reco
 func packages(store *bundle.Store, d *Distribution, platform v1.Platform, got collection) (v1.Descriptor, error) {
 	layers := []v1.Descriptor{{
 		MediaType: bundle.RepositoryLayer, Digest: got.Repository.Digest, Size: got.Repository.Size,
-		Annotations: map[string]string{bundle.TitleAnnotation: "repository", bundle.LicencesAnnotation: "Apache-2.0", bundle.SourceAnnotation: "apt-ftparchive"},
+		Annotations: map[string]string{bundle.TitleAnnotation: "repository", bundle.LicencesAnnotation: "Apache-2.0", bundle.SourceAnnotation: "kubewright"},
 	}}
 	for _, p := range got.Packages {
 		layers = append(layers, v1.Descriptor{
-			MediaType: bundle.DebianPackageLayer, Digest: p.Digest, Size: p.Size,
+			MediaType: p.MediaType, Digest: p.Digest, Size: p.Size,
 			Annotations: map[string]string{
 				bundle.TitleAnnotation: p.File, bundle.VersionAnnotation: p.Version, bundle.LicencesAnnotation: p.Licences,
-				bundle.SourceAnnotation: "Debian source package " + p.Source,
+				bundle.SourceAnnotation: p.Source,
 			},
 		})
 	}
 	return putArtifact(store, bundle.PackagesType, layers, v1.Descriptor{Platform: &platform, Annotations: map[string]string{
 		bundle.TitleAnnotation: d.name, bundle.ComponentAnnotation: d.name, bundle.DistributionAnnotation: d.name,
-		bundle.LicencesAnnotation: "LicenseRef-each-package-its-own", bundle.SourceAnnotation: "Debian " + d.Release,
-		bundle.ChoiceAnnotation: "the newest in the package sources of the computer that collected them, " + got.Collected.UTC().Format("2006-01-02"),
+		bundle.LicencesAnnotation: "LicenseRef-each-package-its-own", bundle.SourceAnnotation: d.Collector + " " + d.Release,
+		bundle.ChoiceAnnotation: "the newest in the package sources of the computer that collected them",
 	}})
 }
 

@@ -10,10 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/renameio/v2"
 
 	"github.com/kubewright/kubewright/internal/bundle"
 )
@@ -77,16 +77,28 @@ func remember(store *bundle.Store, name, key string, n note) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(notePath(store, name, key), b, 0o644)
+	return store.WriteNote(filepath.Base(notePath(store, name, key)), b)
 }
 
 // layoutVersion changes when the same inputs are made into something else by this package.
-const layoutVersion = 1
+const layoutVersion = 2
+
+// compressor is the version of what compresses layers: another one may give other digests.
+func compressor() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, d := range info.Deps {
+			if d.Path == "github.com/klauspost/compress" {
+				return d.Version
+			}
+		}
+	}
+	return ""
+}
 
 // key is a digest of all that goes into a component: what is declared, what is pinned, and what compiles it.
 func (c Component) key(p pin, t toolchain) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, layoutVersion, c.name, t.goos, t.goarch, t.version, compileFlags, linkFlags)
+	fmt.Fprintln(sum, layoutVersion, compressor(), c.name, t.goos, t.goarch, t.version, compileFlags, linkFlags)
 	fmt.Fprintf(sum, "%s %s %s\n", c.version.Version, c.version.commit(), c.version.Date.UTC())
 	if len(c.Requires.Programs) > 0 {
 		fmt.Fprintln(sum, t.cc, libraryVersions(c.Requires.Packages))

@@ -24,10 +24,10 @@ func invalid(format string, a ...any) error { return InvalidError{fmt.Errorf(for
 
 // Release says what goes with one minor of Kubernetes: a file such as distro/v1.37.yaml.
 type Release struct {
-	Kubernetes string             `json:"kubernetes"` // "v1.37.1"
-	Platforms  []string           `json:"platforms"`  // "linux/amd64"
-	Packages   string             `json:"packages"`   // the distribution for hosts and layers: distro/NAME.yaml
-	Components map[string]Version `json:"components"` // by directory in distro
+	Kubernetes    string             `json:"kubernetes"`    // "v1.37.1"
+	Platforms     []string           `json:"platforms"`     // "linux/amd64"
+	Distributions []string           `json:"distributions"` // whose packages hosts and images need: distro/NAME.yaml
+	Components    map[string]Version `json:"components"`    // by directory in distro
 }
 
 // Version is which version of a component goes with a release, and why.

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// checkRequirements returns one error that names all that is missing to build some components, and how to get it, before anything
-// is built.
-func checkRequirements(ctx context.Context, components []Component, d *Distribution) error {
+// checkRequirements returns one error that names all that is missing to build some components and to run some tools, and how to get it, before
+// anything is built. Dir is for what it tries.
+func checkRequirements(ctx context.Context, components []Component, tools []tool, dir string) error {
 	var missing, packages []string
 	lack := func(what, who string, from []string) {
 		if what = "  " + what + ", for " + who; !slices.Contains(missing, what) {
@@ -25,11 +25,6 @@ func checkRequirements(ctx context.Context, components []Component, d *Distribut
 			}
 		}
 	}
-	dir, err := os.MkdirTemp("", "kubewright-requirements-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
 	for _, c := range components {
 		compiler := true
 		for _, p := range c.Requires.Programs {
@@ -44,11 +39,9 @@ func checkRequirements(ctx context.Context, components []Component, d *Distribut
 			}
 		}
 	}
-	if d != nil {
-		for _, p := range debianTools {
-			if _, err := exec.LookPath(p.program); err != nil {
-				lack("the program "+p.program, "packages of "+d.name, []string{p.debianPackage})
-			}
+	for _, t := range tools {
+		if _, err := exec.LookPath(t.program); err != nil {
+			lack("the program "+t.program, "packages of hosts", []string{t.debianPackage})
 		}
 	}
 	if err := ctx.Err(); err != nil {
