@@ -62,37 +62,54 @@ type builder struct {
 // Build makes the bundle for a version of Kubernetes. What was built before and has not changed is not built again. An interrupted build
 // leaves what it finished, and the next goes on from there.
 func Build(ctx context.Context, store *bundle.Store, o Options) (*Result, error) {
-	distro, err := filepath.Abs(o.Distro)
+	w, err := load(o)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{store: store, distro: distro, say: o.Progress}
+	b := &builder{store: store, distro: w.distro, say: o.Progress, total: len(w.components) + len(w.distributions)}
 	if b.say == nil {
 		b.say = func(Progress) {}
+	}
+	made, err := b.run(ctx, w, o.UpdatePackages)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("interrupted (%w): what is finished stays, and the next build goes on from there", ctx.Err())
+	}
+	if err != nil {
+		return nil, b.explainRoom(err)
+	}
+	return &Result{Bundle: made, Built: b.built}, nil
+}
+
+// wanted is all that is declared of a bundle.
+type wanted struct {
+	distro        string
+	release       Release
+	platform      v1.Platform
+	components    []Component
+	distributions []*Distribution
+}
+
+// load reads what is declared of a bundle, and makes sure that it fits together.
+func load(o Options) (*wanted, error) {
+	distro, err := filepath.Abs(o.Distro)
+	if err != nil {
+		return nil, err
 	}
 	releases, err := Releases(distro)
 	if err != nil {
 		return nil, err
 	}
-	r, err := choose(releases, o.Kubernetes, o.Platform)
-	if err != nil {
+	w := &wanted{distro: distro}
+	if w.release, err = choose(releases, o.Kubernetes, o.Platform); err != nil {
 		return nil, err
 	}
-	var components []Component
-	pins := map[string]pin{}
-	for _, name := range slices.Sorted(maps.Keys(r.Components)) {
-		c, err := readComponent(distro, name, r)
-		if err != nil {
-			return nil, err
-		}
-		if pins[name], err = findPin(distro, c, r); err != nil {
-			return nil, err
-		}
-		components = append(components, c)
+	platform, err := v1.ParsePlatform(o.Platform)
+	if err != nil {
+		return nil, InvalidError{err}
 	}
+	w.platform = *platform
 	layers := map[string]bool{}
-	var distributions []*Distribution
-	for _, name := range r.Distributions {
+	for _, name := range w.release.Distributions {
 		d, err := readDistribution(distro, name)
 		if err != nil {
 			return nil, err
@@ -100,31 +117,24 @@ func Build(ctx context.Context, store *bundle.Store, o Options) (*Result, error)
 		for l := range d.Layers {
 			layers[l] = true
 		}
-		distributions = append(distributions, d)
+		w.distributions = append(w.distributions, d)
 	}
-	for _, c := range components {
+	for _, name := range slices.Sorted(maps.Keys(w.release.Components)) {
+		c, err := readComponent(distro, name, w.release)
+		if err != nil {
+			return nil, err
+		}
 		if err := c.checkLayers(layers); err != nil {
 			return nil, err
 		}
+		w.components = append(w.components, c)
 	}
-	platform, err := v1.ParsePlatform(o.Platform)
-	if err != nil {
-		return nil, InvalidError{err}
-	}
-	b.total = len(components) + len(distributions)
-	res, err := b.run(ctx, r, *platform, components, pins, distributions, o.UpdatePackages)
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("interrupted (%w): what is finished stays, and the next build goes on from there", ctx.Err())
-	}
-	if err != nil {
-		return nil, b.explainRoom(err)
-	}
-	return res, nil
+	return w, nil
 }
 
-func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, components []Component, pins map[string]pin, distributions []*Distribution, update bool) (*Result, error) {
+func (b *builder) run(ctx context.Context, w *wanted, update bool) (*bundle.Bundle, error) {
 	var err error
-	if b.tools, err = newToolchain(ctx, platform.String(), b.distro); err != nil {
+	if b.tools, err = newToolchain(ctx, w.platform.String(), b.distro); err != nil {
 		return nil, err
 	}
 	release, err := b.store.Add(ctx)
@@ -133,29 +143,29 @@ func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, comp
 	}
 	defer release()
 
-	if err := b.checkRequirements(ctx, components, pins, distributions, update); err != nil {
+	if err := b.checkRequirements(ctx, w, update); err != nil {
 		return nil, err
 	}
 	layers := map[string]osLayer{}
 	var parts []v1.Descriptor
-	for _, d := range distributions {
+	for _, d := range w.distributions {
 		got, err := b.collect(ctx, d, update)
 		if err != nil {
 			return nil, fmt.Errorf("packages of %s: %w", d.name, err)
 		}
 		maps.Copy(layers, got.Layers)
-		part, err := packages(b.store, d, platform, got)
+		part, err := packages(b.store, d, w.platform, got)
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, part)
 	}
-	for _, c := range components {
-		built, err := b.component(ctx, c, pins[c.name])
+	for _, c := range w.components {
+		built, err := b.component(ctx, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
-		part, err := programs(b.store, c, platform, built)
+		part, err := programs(b.store, c, w.platform, built)
 		if err != nil {
 			return nil, err
 		}
@@ -163,14 +173,14 @@ func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, comp
 			parts = append(parts, *part)
 		}
 		for _, i := range c.Images {
-			part, err := image(b.store, c, i, platform, built, layers)
+			part, err := image(b.store, c, i, w.platform, built, layers)
 			if err != nil {
 				return nil, err
 			}
 			parts = append(parts, part)
 		}
 	}
-	digest, size, err := putIndex(b.store, r, platform.String(), b.tools.version, parts)
+	digest, size, err := putIndex(b.store, w.release, w.platform.String(), b.tools.version, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -178,15 +188,15 @@ func (b *builder) run(ctx context.Context, r Release, platform v1.Platform, comp
 	if err != nil {
 		return nil, err
 	}
-	return &Result{Bundle: made[0], Built: b.built}, nil
+	return made[0], nil
 }
 
 // checkRequirements makes sure that what is going to be built can be.
-func (b *builder) checkRequirements(ctx context.Context, components []Component, pins map[string]pin, distributions []*Distribution, update bool) error {
+func (b *builder) checkRequirements(ctx context.Context, w *wanted, update bool) error {
 	var missing []Component
 	var tools []tool
-	for _, c := range components {
-		key, err := c.key(pins[c.name], b.tools)
+	for _, c := range w.components {
+		key, err := c.key(b.tools)
 		if err != nil {
 			return err
 		}
@@ -196,7 +206,7 @@ func (b *builder) checkRequirements(ctx context.Context, components []Component,
 			missing = append(missing, c)
 		}
 	}
-	for _, d := range distributions {
+	for _, d := range w.distributions {
 		key, err := d.key(b.tools)
 		if err != nil {
 			return err
@@ -217,8 +227,8 @@ func (b *builder) checkRequirements(ctx context.Context, components []Component,
 	return errors.Join(checkRequirements(ctx, missing, tools, dir), os.RemoveAll(dir))
 }
 
-// once makes something unless it is noted, and notes it. Of several that want the same at once, one makes it and the others wait.
-func (b *builder) once(ctx context.Context, name, key string, again bool, n note, make func(dir string, say func(string)) error) error {
+// once does what makes something unless it is noted, and notes it. Of several that want the same at once, one makes it and the others wait.
+func (b *builder) once(ctx context.Context, name, key string, again bool, n note, do func(dir string, say func(string)) error) error {
 	p := Progress{Component: name, Number: len(b.built) + 1, Total: b.total}
 	start := time.Now()
 	done := func(unchanged bool) {
@@ -259,7 +269,7 @@ func (b *builder) once(ctx context.Context, name, key string, again bool, n note
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(make(dir, say), os.RemoveAll(dir)); err != nil {
+	if err := errors.Join(do(dir, say), os.RemoveAll(dir)); err != nil {
 		return err
 	}
 	if err := remember(b.store, name, key, n); err != nil {
@@ -269,14 +279,14 @@ func (b *builder) once(ctx context.Context, name, key string, again bool, n note
 	return nil
 }
 
-func (b *builder) component(ctx context.Context, c Component, p pin) (record, error) {
-	key, err := c.key(p, b.tools)
+func (b *builder) component(ctx context.Context, c Component) (record, error) {
+	key, err := c.key(b.tools)
 	if err != nil {
 		return record{}, err
 	}
 	var r record
 	err = b.once(ctx, c.name, key, false, &r, func(dir string, say func(string)) error {
-		sum, err := sourceSum(p.sum(), c.Module, p.version)
+		sum, err := sourceSum(c.pin.sum(), c.Module, c.pin.version)
 		if err != nil {
 			return err
 		}
@@ -285,7 +295,7 @@ func (b *builder) component(ctx context.Context, c Component, p pin) (record, er
 		if err := os.Mkdir(tools.temp, 0o755); err != nil {
 			return err
 		}
-		built, err := tools.compile(ctx, c, p, dir, say)
+		built, err := tools.compile(ctx, c, dir, say)
 		if err != nil {
 			return err
 		}
@@ -294,7 +304,7 @@ func (b *builder) component(ctx context.Context, c Component, p pin) (record, er
 			return err
 		}
 		say("storing it")
-		r = record{Source: c.Module + " " + p.version, Sum: sum, Toolchain: b.tools.version, Programs: map[string]programRecord{}}
+		r = record{Source: c.Module + " " + c.pin.version, Sum: sum, Toolchain: b.tools.version, Programs: map[string]programRecord{}}
 		for _, prog := range c.Programs {
 			l, err := programLayer(b.store, prog, built[prog.Name])
 			if err != nil {

@@ -142,13 +142,13 @@ func (t toolchain) run(ctx context.Context, dir string, cgo bool, stdout io.Writ
 }
 
 // compile builds all programs of a component into dir/bin, and returns their paths by name.
-func (t toolchain) compile(ctx context.Context, c Component, p pin, dir string, say func(step string)) (map[string]string, error) {
+func (t toolchain) compile(ctx context.Context, c Component, dir string, say func(step string)) (map[string]string, error) {
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		return nil, err
 	}
 	say("looking at its modules")
-	upstream, err := t.download(ctx, c, p)
+	upstream, err := t.download(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -170,12 +170,12 @@ func (t toolchain) compile(ctx context.Context, c Component, p pin, dir string, 
 			// The only name that the go command gives of itself is the one of the package.
 			name := executable(prog.Package)
 			if prog.Package == "." {
-				name = filepath.Base(p.dir)
+				name = filepath.Base(c.pin.dir)
 			}
 			packages = append(packages, prog.Package)
 			built[prog.Name] = filepath.Join(bin, name)
 		default:
-			pkg, err := t.combine(ctx, c, p, prog, dir, overlay)
+			pkg, err := t.combine(ctx, c, prog, dir, overlay)
 			if err != nil {
 				return nil, err
 			}
@@ -194,8 +194,8 @@ func (t toolchain) compile(ctx context.Context, c Component, p pin, dir string, 
 	if err := os.WriteFile(overlayFile, replaced, 0o600); err != nil {
 		return nil, err
 	}
-	flags := append(slices.Clone(compileFlags), "-modfile="+p.mod, "-overlay="+overlayFile, "-tags="+strings.Join(c.Build.Tags, ","))
-	total, err := t.countPackages(ctx, c, p, flags, packages, say)
+	flags := append(slices.Clone(compileFlags), "-modfile="+c.pin.mod, "-overlay="+overlayFile, "-tags="+strings.Join(c.Build.Tags, ","))
+	total, err := t.countPackages(ctx, c, flags, packages, say)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (t toolchain) compile(ctx context.Context, c Component, p pin, dir string, 
 	}
 	args := slices.Concat([]string{"build", "-v"}, flags, []string{"-ldflags=" + strings.Join(ldflags, " "), "-o", bin + "/"}, packages)
 	compiled := 0
-	err = t.run(ctx, p.dir, c.Build.Cgo, io.Discard, func(line string) {
+	err = t.run(ctx, c.pin.dir, c.Build.Cgo, io.Discard, func(line string) {
 		if isPackage(line) { // -v says each package that it compiles; cached ones it does not
 			compiled++
 			say(fmt.Sprintf("compiling, %d packages of at most %d", compiled, total))
@@ -220,8 +220,8 @@ func isPackage(line string) bool {
 }
 
 // download makes sure of upstream's module and returns the directory it lies in.
-func (t toolchain) download(ctx context.Context, c Component, p pin) (string, error) {
-	out, err := t.output(ctx, p.dir, "go", "mod", "download", "-json", "-modfile="+p.mod, c.Module)
+func (t toolchain) download(ctx context.Context, c Component) (string, error) {
+	out, err := t.output(ctx, c.pin.dir, "go", "mod", "download", "-json", "-modfile="+c.pin.mod, c.Module)
 	var m struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(out, &m); err == nil && jsonErr != nil {
 		return "", fmt.Errorf("go mod download %s: %w", c.Module, jsonErr)
@@ -233,10 +233,10 @@ func (t toolchain) download(ctx context.Context, c Component, p pin) (string, er
 }
 
 // countPackages fetches all modules that are needed and counts the packages.
-func (t toolchain) countPackages(ctx context.Context, c Component, p pin, flags, packages []string, say func(string)) (int, error) {
+func (t toolchain) countPackages(ctx context.Context, c Component, flags, packages []string, say func(string)) (int, error) {
 	var out strings.Builder
 	fetched := 0
-	err := t.run(ctx, p.dir, c.Build.Cgo, &out, func(line string) {
+	err := t.run(ctx, c.pin.dir, c.Build.Cgo, &out, func(line string) {
 		if strings.HasPrefix(line, "go: downloading") {
 			fetched++
 			say(fmt.Sprintf("fetching modules, %d so far", fetched))
@@ -247,8 +247,8 @@ func (t toolchain) countPackages(ctx context.Context, c Component, p pin, flags,
 
 // combine copies the mains of a program as packages beside a main that calls them; the go command sees them in the component's module
 // by the overlay. It returns the package of that main.
-func (t toolchain) combine(ctx context.Context, c Component, p pin, prog Program, dir string, overlay map[string]string) (string, error) {
-	m, err := t.output(ctx, p.dir, "go", "list", "-m", "-modfile="+p.mod)
+func (t toolchain) combine(ctx context.Context, c Component, prog Program, dir string, overlay map[string]string) (string, error) {
+	m, err := t.output(ctx, c.pin.dir, "go", "list", "-m", "-modfile="+c.pin.mod)
 	if err != nil {
 		return "", err
 	}
@@ -258,7 +258,7 @@ func (t toolchain) combine(ctx context.Context, c Component, p pin, prog Program
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return err
 		}
-		overlay[filepath.Join(p.dir, "generated", prog.Name, name)] = file
+		overlay[filepath.Join(c.pin.dir, "generated", prog.Name, name)] = file
 		return os.WriteFile(file, content, 0o600)
 	}
 	main, err := combinedSource(prog, below)
@@ -269,7 +269,7 @@ func (t toolchain) combine(ctx context.Context, c Component, p pin, prog Program
 		return "", err
 	}
 	for _, cmd := range prog.Commands {
-		out, err := t.output(ctx, p.dir, "go", "list", "-find", "-modfile="+p.mod, "-mod=readonly", "-tags="+strings.Join(c.Build.Tags, ","),
+		out, err := t.output(ctx, c.pin.dir, "go", "list", "-find", "-modfile="+c.pin.mod, "-mod=readonly", "-tags="+strings.Join(c.Build.Tags, ","),
 			"-f={{.Dir}}{{range .GoFiles}}\n{{.}}{{end}}", cmd.Package)
 		if err != nil {
 			return "", err

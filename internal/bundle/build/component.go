@@ -29,6 +29,7 @@ type Component struct {
 
 	name, dir string
 	version   Version
+	pin       pin
 }
 
 // Declared is a file of upstream's module that must contain a text.
@@ -95,7 +96,9 @@ func readComponent(distro, name string, r Release) (Component, error) {
 	if err := c.check(); err != nil {
 		return c, invalid("%s: %w", file, err)
 	}
-	return c, nil
+	var err error
+	c.pin, err = findPin(distro, c, r)
+	return c, err
 }
 
 var placeName = regexp.MustCompile(`^[a-zA-Z0-9._-]+(/[a-zA-Z0-9._-]+)*$`)

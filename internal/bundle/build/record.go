@@ -96,7 +96,7 @@ func compressor() string {
 }
 
 // key is a digest of all that goes into a component: what is declared, what is pinned, and what compiles it.
-func (c Component) key(p pin, t toolchain) (string, error) {
+func (c Component) key(t toolchain) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, layoutVersion, compressor(), c.name, t.goos, t.goarch, t.version, compileFlags, linkFlags)
 	fmt.Fprintf(sum, "%s %s %s\n", c.version.Version, c.version.commit(), c.version.Date.UTC())
@@ -107,7 +107,7 @@ func (c Component) key(p pin, t toolchain) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, f := range append(files, filepath.Join(c.dir, "component.yaml"), p.mod, p.sum()) {
+	for _, f := range append(files, filepath.Join(c.dir, "component.yaml"), c.pin.mod, c.pin.sum()) {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			return "", err
