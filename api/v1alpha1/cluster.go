@@ -32,14 +32,14 @@ type Cluster struct {
 
 // SSH is how a host is reached.
 type SSH struct {
-	// Port of sshd; 22 by default.
+	// Port of sshd; what ~/.ssh/config says by default, or 22.
 	Port int `json:"port,omitempty"`
-	// User to log in as: root, or one that may use sudo; root by default.
+	// User to log in as: root, or one that may use sudo; what ~/.ssh/config says by default, or root.
 	User string `json:"user,omitempty"`
 	// Key is the file of a private key, relative to the cluster file; ~/ is your home directory. By default ssh-agent, ~/.ssh/config and
 	// ~/.ssh/id_* are tried.
 	Key string `json:"key,omitempty"`
-	// Bastion is a host to go through: [user@]address[:port].
+	// Bastion is a host to go through: [user@]address[:port]; what ~/.ssh/config says by default (ProxyJump), or none.
 	Bastion string `json:"bastion,omitempty"`
 }
 

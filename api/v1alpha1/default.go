@@ -2,10 +2,9 @@ package v1alpha1
 
 import "cmp"
 
-// setDefaults fills in what the file leaves out. Each default is documented at its field.
+// setDefaults fills in what the file leaves out. Each default is documented at its field. How hosts are reached stays open where ~/.ssh/config
+// may say it.
 func (c *Cluster) setDefaults() {
-	c.SSH.Port = cmp.Or(c.SSH.Port, 22)
-	c.SSH.User = cmp.Or(c.SSH.User, "root")
 	for i := range c.Hosts {
 		h := &c.Hosts[i]
 		h.SSH.Port = cmp.Or(h.SSH.Port, c.SSH.Port)

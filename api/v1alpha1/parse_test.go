@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := c.Hosts[0]
-	if h.SSH != (SSH{Port: 22, User: "root"}) || !slices.Equal(h.InternalAddresses, []string{"198.18.0.11"}) {
+	if h.SSH != (SSH{}) || !slices.Equal(h.InternalAddresses, []string{"198.18.0.11"}) {
 		t.Errorf("the host is %+v", h)
 	}
 	p := c.HostPreparation
@@ -107,7 +107,7 @@ func TestRangesOfHosts(t *testing.T) {
 	for _, h := range c.Hosts {
 		got = append(got, strings.Join(append([]string{h.Name, h.SSH.User, h.Address}, h.InternalAddresses...), " "))
 	}
-	want := []string{"worker008 admin 10.0.0.254 172.16.0.8 fd00::8", "worker009 admin 10.0.0.255 172.16.0.9 fd00::9", "worker010 admin 10.0.1.0 172.16.0.10 fd00::a", "m1 root 198.18.0.11 198.18.0.11"}
+	want := []string{"worker008 admin 10.0.0.254 172.16.0.8 fd00::8", "worker009 admin 10.0.0.255 172.16.0.9 fd00::9", "worker010 admin 10.0.1.0 172.16.0.10 fd00::a", "m1  198.18.0.11 198.18.0.11"}
 	if !slices.Equal(got, want) {
 		t.Errorf("hosts are %q", got)
 	}
