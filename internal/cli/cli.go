@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle/build"
 	"github.com/kubewright/kubewright/internal/machines"
 )
@@ -53,16 +54,28 @@ func Main(args []string) int {
 	if err == nil {
 		return 0
 	}
-	var exit exitError
-	if errors.As(err, &exit) {
-		return exit.code
-	}
-	fmt.Fprintln(os.Stderr, "Error:", err)
+	// Somebody else's exit code comes with somebody else's words; what is wrong with a file stands on lines of its own.
 	switch {
-	case errors.As(err, &usageError{}), errors.As(err, &machines.InvalidError{}), errors.As(err, &build.InvalidError{}):
+	case errors.As(err, &exitError{}):
+	case errors.As(err, &v1alpha1.InvalidError{}):
+		fmt.Fprintln(os.Stderr, err)
+	default:
+		fmt.Fprintln(os.Stderr, "Error:", err)
+	}
+	if code := exitCode(err); code != exitFailed || ctx.Err() == nil {
+		return code
+	}
+	return exitSignal
+}
+
+// exitCode is the exit code that an error stands for.
+func exitCode(err error) int {
+	var exit exitError
+	switch {
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &usageError{}), errors.As(err, &machines.InvalidError{}), errors.As(err, &build.InvalidError{}), errors.As(err, &v1alpha1.InvalidError{}):
 		return exitUsage
-	case ctx.Err() != nil:
-		return exitSignal
 	}
 	return exitFailed
 }
@@ -74,7 +87,7 @@ func newRoot() *cobra.Command {
 		Long: `Kubewright turns one file and a set of Linux machines reachable over SSH into a production, highly available
 Kubernetes cluster. So far it makes the software that runs on nodes, and machines to try it on: local ones, on this computer.
 
-Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line is wrong, nothing was
+Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line or a file is wrong, nothing was
 touched · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
 		Example:       "  kubewright bundle build\n  kubewright machines up --count 5\n  kubewright machines list\n  kubewright machines ssh m1",
 		SilenceErrors: true,
@@ -85,7 +98,7 @@ touched · 130 interrupted. "machines ssh" exits as the command on the machine d
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newBundle(), newMachines())
+	root.AddCommand(newBundle(), newMachines(), newValidate())
 	markUsageErrors(root)
 	return root
 }

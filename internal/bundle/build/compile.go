@@ -33,6 +33,8 @@ type toolchain struct {
 	temp         string            // directory for temporary files; the system's if empty
 }
 
+var goRelease = regexp.MustCompile(`^go1\.[0-9]+(\.[0-9]+|rc[0-9]+)$`)
+
 // userSettings of the go command say where it reads and writes, not what it makes.
 var userSettings = []string{
 	"GOAUTH", "GOCACHE", "GOCACHEPROG", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPATH", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS",
@@ -88,8 +90,9 @@ func (t toolchain) env(cgo bool) []string {
 	if t.temp != "" {
 		env = append(env, "TMPDIR="+t.temp)
 	}
-	toolchain := "auto"
-	if t.version != "" {
+	// Exactly the one that was asked for its version; one that is no release there is but here.
+	toolchain := "local"
+	if goRelease.MatchString(t.version) {
 		toolchain = t.version
 	}
 	return append(env, "GOENV=off", "GOTOOLCHAIN="+toolchain, "GOOS="+t.goos, "GOARCH="+t.goarch, "CGO_ENABLED="+enabled, "LC_ALL=C")
