@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -15,14 +17,31 @@ import (
 // Client is a connection to a host. Its methods may be called from several goroutines at once.
 type Client struct {
 	ssh   *ssh.Client
+	heard *listening
 	ended chan struct{} // closed when the connection has ended
 	alive sync.WaitGroup
 	stop  context.CancelFunc
+
+	silent atomic.Bool // it was given up
 }
 
-func newClient(c *ssh.Client, interval time.Duration) *Client {
+// listening is a connection that knows when something was last heard on it.
+type listening struct {
+	net.Conn
+	last atomic.Int64 // nanoseconds since 1970
+}
+
+func (l *listening) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 {
+		l.last.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func newClient(c *ssh.Client, heard *listening, interval time.Duration) *Client {
 	ctx, stop := context.WithCancel(context.Background())
-	client := &Client{ssh: c, ended: make(chan struct{}), stop: stop}
+	client := &Client{ssh: c, heard: heard, ended: make(chan struct{}), stop: stop}
 	client.alive.Go(func() {
 		_ = c.Wait()
 		close(client.ended)
@@ -31,12 +50,13 @@ func newClient(c *ssh.Client, interval time.Duration) *Client {
 	return client
 }
 
-// keepAlive closes the connection when the host has not answered three times in a row: a host whose power is gone says nothing.
+// keepAlive closes the connection when nothing was heard from the host for three intervals and it was asked: a host whose power is gone says
+// nothing. A host that is busy talking need not answer.
 func (c *Client) keepAlive(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	answered := make(chan error, 1)
-	waiting, missed := false, 0
+	asked, missed := false, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -44,19 +64,24 @@ func (c *Client) keepAlive(ctx context.Context, interval time.Duration) {
 		case <-c.ended:
 			return
 		case err := <-answered:
-			waiting, missed = false, 0
+			asked = false
 			if err != nil {
 				return
 			}
 		case <-tick.C:
-			if waiting {
-				if missed++; missed == 3 {
-					_ = c.ssh.Close()
-					return
-				}
+			if time.Since(time.Unix(0, c.heard.last.Load())) < interval {
+				missed = 0
 				continue
 			}
-			waiting = true
+			if missed++; missed > 3 {
+				c.silent.Store(true)
+				_ = c.ssh.Close()
+				return
+			}
+			if asked {
+				continue
+			}
+			asked = true
 			c.alive.Go(func() {
 				_, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil)
 				answered <- err
@@ -91,29 +116,52 @@ type Output struct {
 	Code           int
 }
 
-// Run runs a command by the user's login shell, to its end. A command that fails is no error, its exit code tells.
+// Run runs a command by the user's login shell, to its end. A command that fails is no error, its exit code tells. When the context ends, Run
+// returns at once; the command may go on until the connection is closed.
 func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Output, error) {
-	session, err := c.ssh.NewSession()
-	if err != nil {
-		return Output{}, fmt.Errorf("running a command: %w", err)
+	type result struct {
+		out Output
+		err error
 	}
-	defer func() { _ = session.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = session.Close() })
-	defer stop()
-	var stdout, stderr bytes.Buffer
-	session.Stdin, session.Stdout, session.Stderr = stdin, &stdout, &stderr
-	err = session.Run(command)
-	out := Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
-	var exit *ssh.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return out, ctx.Err()
-	case errors.As(err, &exit):
-		out.Code = exit.ExitStatus()
-	case err != nil:
-		return out, fmt.Errorf("running a command: %w", err)
+	done := make(chan result, 1)
+	opened := make(chan *ssh.Session, 1)
+	// sshd answers the end of a session only when the command has ended, so nobody waits for that here; it ends with the connection at the latest.
+	c.alive.Go(func() {
+		var r result
+		session, err := c.ssh.NewSession()
+		if err == nil {
+			opened <- session
+			var stdout, stderr bytes.Buffer
+			session.Stdin, session.Stdout, session.Stderr = stdin, &stdout, &stderr
+			err = session.Run(command)
+			r.out = Output{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+			_ = session.Close()
+		}
+		r.err = err
+		done <- r
+	})
+	select {
+	case <-ctx.Done():
+		select {
+		case session := <-opened:
+			_ = session.Close()
+		default:
+		}
+		return Output{}, ctx.Err()
+	case r := <-done:
+		var exit *ssh.ExitError
+		switch {
+		case ctx.Err() != nil:
+			return r.out, ctx.Err()
+		case errors.As(r.err, &exit):
+			r.out.Code = exit.ExitStatus()
+		case r.err != nil && c.silent.Load():
+			return r.out, fmt.Errorf("running a command: the host fell silent and was given up: %w", r.err)
+		case r.err != nil:
+			return r.out, fmt.Errorf("running a command: %w", r.err)
+		}
+		return r.out, nil
 	}
-	return out, nil
 }
 
 // Process is a command that runs on a host. Reading and writing is its standard output and input.

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,7 +25,7 @@ type Config struct {
 	Settings string
 	// KnownHosts are the files with the keys of known hosts; ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts if empty. New ones are added to the first.
 	KnownHosts []string
-	// Agent is the socket of ssh-agent; that of the environment if empty.
+	// Agent is the socket of ssh-agent; that of the environment if empty, and none if NoAgent.
 	Agent string
 	// FirstContact is asked whether a host that is not known is the right one; nil refuses it. It is asked one question at a time.
 	FirstContact func(context.Context, FirstContact) (bool, error)
@@ -43,39 +43,47 @@ type Config struct {
 type Dialer struct {
 	config   Config
 	settings settings
-	hosts    *hostKeys
 	keys     *identities
+	ctx      context.Context // of bastions, which outlive who asked for them first
+	stop     context.CancelFunc
 
 	mu       sync.Mutex
-	bastions map[string]*Client // by user@address
+	hosts    map[string]*hostKeys // by the files that they are of
+	bastions map[string]*Client   // by their routes' id
 	joining  singleflight.Group
 }
+
+// NoAgent is a Config.Agent that stands for none.
+const NoAgent = "none"
 
 // NewDialer reads what is needed to make connections.
 func NewDialer(c Config) (*Dialer, error) {
 	if c.Home == "" {
-		u, err := user.Current()
+		home, err := os.UserHomeDir()
 		if err != nil {
 			return nil, fmt.Errorf("looking for your home directory: %w", err)
 		}
-		c.Home = cmp.Or(os.Getenv("HOME"), u.HomeDir)
+		c.Home = home
 	}
 	c.Settings = cmp.Or(c.Settings, filepath.Join(c.Home, ".ssh", "config"))
 	if len(c.KnownHosts) == 0 {
 		c.KnownHosts = []string{filepath.Join(c.Home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
 	}
-	c.Agent = cmp.Or(c.Agent, os.Getenv("SSH_AUTH_SOCK"))
+	if c.Agent = cmp.Or(c.Agent, os.Getenv("SSH_AUTH_SOCK")); c.Agent == NoAgent {
+		c.Agent = ""
+	}
 	c.Timeout = cmp.Or(c.Timeout, 15*time.Second)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 5*time.Second)
 	if c.Notice == nil {
 		c.Notice = func(string) {}
 	}
-	d := &Dialer{config: c, keys: newIdentities(c.Passphrase), bastions: map[string]*Client{}}
+	d := &Dialer{config: c, keys: newIdentities(c.Passphrase, c.Timeout), hosts: map[string]*hostKeys{}, bastions: map[string]*Client{}}
+	d.ctx, d.stop = context.WithCancel(context.Background())
 	var err error
 	if d.settings, err = readSettings(c.Settings); err != nil {
 		c.Notice(err.Error())
 	}
-	if d.hosts, err = newHostKeys(c.KnownHosts, c.FirstContact); err != nil {
+	if _, err = d.hostKeys(nil); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -83,6 +91,7 @@ func NewDialer(c Config) (*Dialer, error) {
 
 // Close ends the connections to bastions and agents.
 func (d *Dialer) Close() {
+	d.stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, b := range d.bastions {
@@ -90,6 +99,25 @@ func (d *Dialer) Close() {
 	}
 	clear(d.bastions)
 	d.keys.close()
+}
+
+// hostKeys are those of some files; of the configured ones if there are none.
+func (d *Dialer) hostKeys(files []string) (*hostKeys, error) {
+	if len(files) == 0 {
+		files = d.config.KnownHosts
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := strings.Join(files, "\n")
+	if h := d.hosts[id]; h != nil {
+		return h, nil
+	}
+	h, err := newHostKeys(files, d.config.FirstContact)
+	if err != nil {
+		return nil, err
+	}
+	d.hosts[id] = h
+	return h, nil
 }
 
 // Dial connects to a host. What fails is an *Error, unless the context ended.
@@ -101,43 +129,79 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Client, error) {
 	return d.dial(ctx, r)
 }
 
-// dial connects; a host that is met for the first time is asked about outside of the handshake, which would not wait for a person.
+// maxQuestions bounds how often a connection is tried again after somebody was asked something.
+const maxQuestions = 5
+
+// dial connects. What a person must be asked is asked between handshakes, which would not wait for an answer.
 func (d *Dialer) dial(ctx context.Context, r *route) (*Client, error) {
-	c, err := d.connect(ctx, r)
-	var unknown unknownKeyError
-	if !errors.As(err, &unknown) {
-		return c, err
+	hosts, err := d.hostKeys(r.known)
+	if err != nil {
+		return nil, &Error{Host: r.name, Address: r.address, Reason: Misconfigured, Err: err}
 	}
-	if err := d.hosts.meet(ctx, r.name, r.address, unknown); err != nil {
-		return nil, err
+	if r.strict {
+		hosts = &hostKeys{files: hosts.files, db: hosts.db, read: hosts.read, accepted: map[string]ssh.PublicKey{}, asking: make(chan struct{}, 1)}
 	}
-	return d.connect(ctx, r)
+	for range maxQuestions {
+		c, err := d.connect(ctx, r, hosts)
+		var unknown unknownKeyError
+		var locked passphraseNeededError
+		switch {
+		case errors.As(err, &unknown):
+			err = hosts.meet(ctx, r.name, r.knownAs, unknown)
+		case errors.As(err, &locked):
+			err = d.keys.unlock(ctx, locked.file)
+		default:
+			return c, err
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, &Error{Host: r.name, Address: r.address, Reason: LoginRefused, Err: errors.New("it asks for more and more")}
 }
 
-func (d *Dialer) connect(ctx context.Context, r *route) (*Client, error) {
+func (d *Dialer) connect(ctx context.Context, r *route, hosts *hostKeys) (*Client, error) {
 	fails := func(reason Reason, err error, remedy string) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return &Error{Host: r.name, Address: r.address, Reason: reason, Err: err, Remedy: remedy}
 	}
+	// Before the clock starts: neither is the host's fault.
+	signers, tried := d.keys.signers(r)
+	dial := (&net.Dialer{}).DialContext
+	if r.via != nil {
+		bastion, err := d.bastion(ctx, r.via)
+		if err != nil {
+			return nil, err
+		}
+		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := bastion.ssh.DialContext(ctx, network, address)
+			if err != nil {
+				err = fmt.Errorf("through %s: %w", r.via.name, err)
+			}
+			return conn, err
+		}
+	}
 	within, cancel := context.WithTimeout(ctx, d.config.Timeout)
 	defer cancel()
-	conn, err := d.reach(within, r)
-	var ours *Error
-	switch {
-	case errors.As(err, &ours):
-		return nil, err // about the bastion
-	case err != nil:
+	raw, err := dial(within, "tcp", r.address)
+	if err != nil {
 		return nil, fails(Unreachable, err, "Is it on, is its address right, does a firewall keep port "+port(r.address)+" from you?")
 	}
-	signers, tried := d.keys.signers(ctx, r)
-	// What the handshake says of a key is wrapped by the library in words that cannot be told apart, so it is kept here.
-	var key error
+	conn := &listening{Conn: raw}
+	algorithms, known := hosts.algorithms(r.knownAs)
+	// What callbacks say is wrapped by the library in words that cannot be told apart, so it is kept here.
+	var key, locked error
+	for i, s := range signers {
+		if k, ok := s.(lockedKey); ok {
+			signers[i] = noted{k, &locked}
+		}
+	}
 	config := &ssh.ClientConfig{
-		User: r.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signers...)}, HostKeyAlgorithms: d.hosts.algorithms(r.address),
+		User: r.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(signers...)}, HostKeyAlgorithms: algorithms,
 		HostKeyCallback: func(_ string, remote net.Addr, k ssh.PublicKey) error {
-			key = d.hosts.check(r.address, remote, k)
+			key = hosts.check(r.knownAs, remote, k)
 			return key
 		},
 		BannerCallback: func(string) error { return nil },
@@ -149,22 +213,26 @@ func (d *Dialer) connect(ctx context.Context, r *route) (*Client, error) {
 		err = within.Err()
 	}
 	if err == nil {
-		return newClient(ssh.NewClient(c, channels, requests), d.config.KeepAlive), nil
+		return newClient(ssh.NewClient(c, channels, requests), conn, d.config.KeepAlive), nil
 	}
 	_ = conn.Close()
-	if within.Err() != nil {
-		err = fmt.Errorf("it took the connection, but said nothing for %s: %w", d.config.Timeout, context.Cause(within))
-	}
+	var negotiation *ssh.AlgorithmNegotiationError
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case locked != nil:
+		return nil, locked
 	case errors.As(key, &unknownKeyError{}):
 		return nil, key
 	case key != nil:
-		if e := explainKey(r.name, r.address, key); e != nil {
-			return nil, e
-		}
-		return nil, fails(HostKeyChanged, key, "")
+		return nil, explainKey(r.name, r.knownAs, key)
+	case errors.As(err, &negotiation) && known && strings.Contains(negotiation.What, "host key"):
+		return nil, keyChanged(r.name, r.knownAs, fmt.Errorf("it offers keys of the kinds %s, and is known by one of %s", strings.Join(negotiation.RequestedAlgorithms, ", "), strings.Join(algorithms, ", ")))
+	case within.Err() != nil:
+		return nil, fails(Unreachable, fmt.Errorf("it took the connection, but said nothing for %s: %w", d.config.Timeout, within.Err()), "Is it sshd that answers there, and is it well?")
+	case strings.Contains(err.Error(), "oo many authentication failures"):
+		return nil, fails(LoginRefused, fmt.Errorf("it takes no more keys of %s; keys tried: %s", r.user, strings.Join(tried, ", ")),
+			"Say in the cluster file which key to use, or IdentitiesOnly yes in ~/.ssh/config")
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		what := "no keys were found"
 		if len(tried) > 0 {
@@ -176,30 +244,32 @@ func (d *Dialer) connect(ctx context.Context, r *route) (*Client, error) {
 	return nil, fails(Unreachable, err, "Is it sshd that answers there?")
 }
 
+// noted keeps what a key says when it is to sign.
+type noted struct {
+	lockedKey
+	said *error
+}
+
+func (n noted) Sign(r io.Reader, b []byte) (*ssh.Signature, error) {
+	s, err := n.lockedKey.Sign(r, b)
+	*n.said = err
+	return s, err
+}
+
+func (n noted) SignWithAlgorithm(r io.Reader, b []byte, algorithm string) (*ssh.Signature, error) {
+	s, err := n.lockedKey.SignWithAlgorithm(r, b, algorithm)
+	*n.said = err
+	return s, err
+}
+
 func port(address string) string {
 	_, p, _ := net.SplitHostPort(address)
 	return p
 }
 
-// reach opens a connection to a host, through its bastion if it has one.
-func (d *Dialer) reach(ctx context.Context, r *route) (net.Conn, error) {
-	if r.via == nil {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", r.address)
-	}
-	bastion, err := d.bastion(ctx, r.via)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := bastion.ssh.DialContext(ctx, "tcp", r.address)
-	if err != nil {
-		return nil, fmt.Errorf("through %s: %w", r.via.name, err)
-	}
-	return conn, nil
-}
-
-// bastion is the connection to a bastion, which all hosts behind it share.
+// bastion is the connection to a bastion, which all hosts behind it share. It is made for all of them, so it does not end with who asked first.
 func (d *Dialer) bastion(ctx context.Context, r *route) (*Client, error) {
-	id := r.user + "@" + r.address
+	id := r.id()
 	live := func() *Client {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -211,21 +281,30 @@ func (d *Dialer) bastion(ctx context.Context, r *route) (*Client, error) {
 	if b := live(); b != nil {
 		return b, nil
 	}
-	b, err, _ := d.joining.Do(id, func() (any, error) {
+	joined := d.joining.DoChan(id, func() (any, error) {
 		if b := live(); b != nil {
 			return b, nil
 		}
-		b, err := d.dial(ctx, r)
+		b, err := d.dial(d.ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if d.ctx.Err() != nil {
+			b.Close()
+			return nil, d.ctx.Err()
+		}
 		d.bastions[id] = b
 		return b, nil
 	})
-	if err != nil {
-		return nil, err
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-joined:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*Client), nil
 	}
-	return b.(*Client), nil
 }

@@ -8,8 +8,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/skeema/knownhosts"
@@ -32,9 +34,10 @@ type hostKeys struct {
 
 	mu       sync.Mutex
 	db       *knownhosts.HostKeyDB
+	read     map[string]time.Time     // when files were changed that db is of
 	accepted map[string]ssh.PublicKey // by address
 
-	asking sync.Mutex // one question at a time
+	asking chan struct{} // one question at a time: holds one token
 }
 
 // unknownKeyError is what a handshake ends with when the host is not known.
@@ -46,39 +49,81 @@ type unknownKeyError struct {
 func (unknownKeyError) Error() string { return "the host is not known" }
 
 func newHostKeys(files []string, ask func(context.Context, FirstContact) (bool, error)) (*hostKeys, error) {
+	h := &hostKeys{files: files, ask: ask, accepted: map[string]ssh.PublicKey{}, asking: make(chan struct{}, 1)}
+	return h, h.reload()
+}
+
+// reload reads the files, unless they are as they were when they were read. The caller holds mu, or nobody else knows h.
+func (h *hostKeys) reload() error {
+	read := map[string]time.Time{}
 	var there []string
-	for _, f := range files {
-		if _, err := os.Stat(f); err == nil {
-			there = append(there, f)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+	for _, f := range h.files {
+		info, err := os.Stat(f)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if err != nil {
+			return fmt.Errorf("reading the known hosts: %w", err)
+		}
+		there = append(there, f)
+		read[f] = info.ModTime()
+	}
+	if h.db != nil && mapsEqual(read, h.read) {
+		return nil
 	}
 	db, err := knownhosts.NewDB(there...)
 	if err != nil {
-		return nil, fmt.Errorf("reading the known hosts: %w", err)
+		return fmt.Errorf("reading the known hosts: %w; remove or mend that line", err)
 	}
-	return &hostKeys{files: files, ask: ask, db: db, accepted: map[string]ssh.PublicKey{}}, nil
+	h.db, h.read = db, read
+	return nil
 }
 
-// algorithms are those that a known host's keys allow; none where it is not known. Without this a host that is known by one kind of key could offer another,
-// which would look like a change.
-func (h *hostKeys) algorithms(address string) []string {
+func mapsEqual(a, b map[string]time.Time) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || !v.Equal(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// plainAlgorithms are those that a host may show itself by at first contact: keys, which can be remembered, not certificates, and nothing with
+// SHA-1. The first that both sides have is taken.
+var plainAlgorithms = []string{
+	ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+}
+
+// algorithms are those that a host may show itself by, and whether it is known. A known host may only use what it is known by: another kind of key
+// would look like a change.
+func (h *hostKeys) algorithms(address string) (list []string, knownHost bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if key, ok := h.accepted[address]; ok {
+		list = []string{key.Type()}
 		if key.Type() == ssh.KeyAlgoRSA {
-			return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+			list = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 		}
-		return []string{key.Type()}
+		return list, true
 	}
-	return h.db.HostKeyAlgorithms(address)
+	list = slices.DeleteFunc(h.db.HostKeyAlgorithms(address), func(a string) bool { return a == ssh.KeyAlgoRSA || a == ssh.CertAlgoRSAv01 })
+	if len(list) == 0 {
+		return plainAlgorithms, false
+	}
+	return list, true
 }
 
 // check is called in a handshake.
 func (h *hostKeys) check(address string, remote net.Addr, key ssh.PublicKey) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.checkLocked(address, remote, key)
+}
+
+func (h *hostKeys) checkLocked(address string, remote net.Addr, key ssh.PublicKey) error {
 	if accepted, ok := h.accepted[address]; ok {
 		if string(accepted.Marshal()) == string(key.Marshal()) {
 			return nil
@@ -92,53 +137,72 @@ func (h *hostKeys) check(address string, remote net.Addr, key ssh.PublicKey) err
 	return err
 }
 
-// meet asks whether a host that is not known is the right one, and remembers it for good if so.
+// meet asks whether a host that is not known is the right one, and remembers it for good if so. Whatever became of the host meanwhile, in this process or
+// another, it is looked at again after every wait: only a host that is still unknown is accepted.
 func (h *hostKeys) meet(ctx context.Context, host, address string, unknown unknownKeyError) error {
+	select {
+	case h.asking <- struct{}{}:
+		defer func() { <-h.asking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	stillUnknown := func(err error) (bool, error) {
+		switch {
+		case err == nil:
+			return false, nil // somebody else was asked for the same meanwhile
+		case errors.As(err, &unknownKeyError{}):
+			return true, nil
+		}
+		return false, explainKey(host, address, err)
+	}
 	key := unknown.key
-	h.asking.Lock()
-	defer h.asking.Unlock()
-	if h.check(address, unknown.remote, key) == nil {
-		return nil // somebody else was asked for the same meanwhile
+	if ask, err := stillUnknown(h.check(address, unknown.remote, key)); err != nil || !ask {
+		return err
 	}
 	first := FirstContact{Host: host, Address: address, KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(key)}
-	fails := &Error{
+	refused := &Error{
 		Host: host, Address: address, Reason: HostKeyUnknown, Err: fmt.Errorf("it answers for the first time, with the key %s %s", first.KeyType, first.Fingerprint),
-		Remedy: "Compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then accept it when asked, or with --accept-new-host-keys",
+		Remedy: "Compare the fingerprint with the host's own (ssh-keygen -lf " + hostKeyFile(key.Type()) + " there), then accept it when asked, or with --accept-new-host-keys",
 	}
 	if h.ask == nil {
-		return fails
+		return refused
 	}
 	yes, err := h.ask(ctx, first)
 	if err != nil {
 		return err
 	}
 	if !yes {
-		return fails
+		return refused
 	}
-	if err := addKnownHost(h.files[0], address, key); err != nil {
-		return fmt.Errorf("remembering the key of %s: %w", host, err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.accepted[address] = key
-	return nil
+	return h.remember(ctx, address, func() (bool, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if err := h.reload(); err != nil {
+			return false, err
+		}
+		return stillUnknown(h.checkLocked(address, unknown.remote, key))
+	}, key)
 }
 
-// addKnownHost adds a line to a known_hosts, which others may be adding to.
-func addKnownHost(file, address string, key ssh.PublicKey) error {
+// remember adds a host to the first file, if it is still unknown when nobody else can write to it.
+func (h *hostKeys) remember(ctx context.Context, address string, stillUnknown func() (bool, error), key ssh.PublicKey) error {
+	file := h.files[0]
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
+		return fmt.Errorf("remembering a host's key: %w", err)
 	}
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return err
+		return fmt.Errorf("remembering a host's key: %w", err)
 	}
 	defer f.Close()
 	lock := flock.New(file)
-	if err := lock.Lock(); err != nil {
+	if held, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil || !held {
+		return fmt.Errorf("locking %s: %w", file, err)
+	}
+	defer func() { _ = lock.Close() }()
+	if add, err := stillUnknown(); err != nil || !add {
 		return err
 	}
-	defer func() { _ = lock.Unlock() }()
 	line := knownhosts.Line([]string{address}, key) + "\n"
 	// After a last line that somebody left without its end.
 	if info, err := f.Stat(); err == nil && info.Size() > 0 {
@@ -148,9 +212,28 @@ func addKnownHost(file, address string, key ssh.PublicKey) error {
 		}
 	}
 	if _, err := f.WriteString(line); err != nil {
-		return err
+		return fmt.Errorf("remembering a host's key: %w", err)
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("remembering a host's key: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.accepted[address] = key
+	// What was just written needs no reading: the accepted keys stand for it.
+	if info, err := f.Stat(); err == nil {
+		h.read[file] = info.ModTime()
+	}
+	return nil
+}
+
+// hostKeyFile is where sshd has its public key of a type by default.
+func hostKeyFile(keyType string) string {
+	kind := strings.TrimPrefix(keyType, "ssh-")
+	if strings.HasPrefix(keyType, "ecdsa-") {
+		kind = "ecdsa"
+	}
+	return "/etc/ssh/ssh_host_" + kind + "_key.pub"
 }
 
 // explainKey says what is wrong with a host's key that is not just unknown.
@@ -169,10 +252,14 @@ func explainKey(host, address string, err error) *Error {
 			}
 			places = append(places, fmt.Sprintf("%s (%s)", place, ssh.FingerprintSHA256(w.Key)))
 		}
-		return &Error{
-			Host: host, Address: address, Reason: HostKeyChanged, Err: fmt.Errorf("it answers with another key than the one in %s: it was installed anew, or somebody else answers", strings.Join(places, ", ")),
-			Remedy: "If it was installed anew, remove the old key (ssh-keygen -R '" + known.Normalize(address) + "') and try again",
-		}
+		return keyChanged(host, address, fmt.Errorf("it answers with another key than the one in %s", strings.Join(places, ", ")))
 	}
-	return nil
+	return keyChanged(host, address, err)
+}
+
+func keyChanged(host, address string, err error) *Error {
+	return &Error{
+		Host: host, Address: address, Reason: HostKeyChanged, Err: fmt.Errorf("%w: it was installed anew, or somebody else answers", err),
+		Remedy: "If it was installed anew, remove the old key (ssh-keygen -R '" + known.Normalize(address) + "') and try again",
+	}
 }

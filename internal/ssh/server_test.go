@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -195,6 +196,11 @@ func (s *server) session(user string, ch ssh.NewChannel) {
 				_, _ = io.Copy(c, c)
 			case command == "hang":
 				return
+			case command == "talk": // for half a second
+				for range 100 {
+					fmt.Fprint(c, ".")
+					time.Sleep(5 * time.Millisecond)
+				}
 			case strings.HasPrefix(command, "exit "):
 				_, _ = fmt.Sscanf(command, "exit %d", &code)
 				fmt.Fprint(c.Stderr(), "failed")

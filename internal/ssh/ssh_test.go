@@ -2,6 +2,9 @@ package ssh
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -126,6 +129,42 @@ func TestPassphrase(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times for one passphrase", asked)
 	}
+
+	// A slow typist who errs has time, and one who does not know it is not asked for ever.
+	p.config.Timeout = 200 * time.Millisecond
+	tries := []string{"open", "open sesame"}
+	p.config.Passphrase = func(_ context.Context, file string) ([]byte, error) {
+		<-time.After(300 * time.Millisecond)
+		try := tries[0]
+		tries = tries[1:]
+		return []byte(try), nil
+	}
+	connects(t, p.dialer(), s.target(), "root ran true")
+	p.config.Passphrase = func(context.Context, string) ([]byte, error) { return []byte("?"), nil }
+	fails(t, p.dialer(), s.target(), LoginRefused, "wrong three times")
+
+	// One that no host takes is not asked for at all.
+	newKeyWith(t, p.file("id_rsa"), "nobody asks")
+	_, other := newKey(t, p.file("id_ed25519"))
+	s.allow("root", other)
+	p.config.Passphrase = func(_ context.Context, file string) ([]byte, error) {
+		t.Errorf("asked for the passphrase of %s", file)
+		return nil, errors.New("no")
+	}
+	connects(t, p.dialer(), s.target(), "root ran true")
+}
+
+// More keys than a server takes.
+func TestTooManyKeys(t *testing.T) {
+	s := newServer(t)
+	p := newPerson(t)
+	config := "Host *\n"
+	for i := range 8 {
+		newKey(t, p.file(fmt.Sprint("k", i)))
+		config += fmt.Sprintf("  IdentityFile ~/.ssh/k%d\n", i)
+	}
+	p.write("config", config)
+	fails(t, p.dialer(), s.target(), LoginRefused, "which key to use")
 }
 
 func TestAgent(t *testing.T) {
@@ -170,11 +209,38 @@ func TestAgent(t *testing.T) {
 	connects(t, d, s.target(), "root ran true")
 	target := s.target()
 	target.Key = "~/.ssh/cluster" // locked, but the agent holds it
-	p.write("cluster.pub", string(ssh.MarshalAuthorizedKey(key)))
+	connects(t, d, target, "root ran true")
+	p.write("token.pub", string(ssh.MarshalAuthorizedKey(key)))
+	target.Key = "~/.ssh/token.pub" // its private half never was a file
 	connects(t, d, target, "root ran true")
 	d.Close()
 	_ = l.Close()
 	served.Wait()
+}
+
+// An agent that takes connections and says nothing.
+func TestDeafAgent(t *testing.T) {
+	s := newServer(t)
+	p := newPerson(t)
+	_, key := newKey(t, p.file("id_ed25519"))
+	s.allow("root", key)
+	dir, err := os.MkdirTemp("", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	p.config.Agent, p.config.Timeout = l.Addr().String(), time.Second
+	d := p.dialer()
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() { connects(t, d, s.target(), "root ran true") })
+	}
+	wg.Wait()
 }
 
 func TestFirstContact(t *testing.T) {
@@ -240,6 +306,129 @@ func TestChangedHostKey(t *testing.T) {
 	})
 }
 
+// Two answers for one address, and one of them is accepted: the other is a change, though both were unknown when they came.
+func TestTwoKeysAtFirstContact(t *testing.T) {
+	s := newServer(t)
+	p := newPerson(t)
+	_, key := newKey(t, p.file("id_ed25519"))
+	s.allow("root", key)
+	asked, go2 := make(chan struct{}), make(chan struct{})
+	p.config.FirstContact = func(context.Context, FirstContact) (bool, error) {
+		close(asked)
+		<-go2
+		return true, nil
+	}
+	d := p.dialer()
+	hosts, err := d.hostKeys(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := make(chan error, 1), make(chan error, 1)
+	remote := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: s.port}
+	go func() { first <- hosts.meet(t.Context(), "m1", s.address, unknownKeyError{remote, s.key.PublicKey()}) }()
+	<-asked
+	_, other := newKey(t, "")
+	go func() { second <- hosts.meet(t.Context(), "m1", s.address, unknownKeyError{remote, other}) }()
+	close(go2)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	var e *Error
+	if err := <-second; !errors.As(err, &e) || e.Reason != HostKeyChanged {
+		t.Errorf("the second key: %v", err)
+	}
+	connects(t, d, s.target(), "root ran true")
+	if b, err := os.ReadFile(p.file("known_hosts")); err != nil || strings.Count(string(b), "\n") != 1 {
+		t.Errorf("known are\n%s%v", b, err)
+	}
+}
+
+// Somebody else's ssh meets the host while a person compares fingerprints.
+func TestKnownMeanwhile(t *testing.T) {
+	s := newServer(t)
+	p := newPerson(t)
+	_, key := newKey(t, p.file("id_ed25519"))
+	s.allow("root", key)
+	_, other := newKey(t, "")
+	p.config.FirstContact = func(context.Context, FirstContact) (bool, error) {
+		p.write("known_hosts", fmt.Sprintf("[%s]:%d %s", s.host, s.port, ssh.MarshalAuthorizedKey(other)))
+		return true, nil
+	}
+	fails(t, p.dialer(), s.target(), HostKeyChanged, "known_hosts:1")
+}
+
+// Whatever a known host is called, and whatever kind of key answers.
+func TestKnownHostInOtherWords(t *testing.T) {
+	s := newServer(t)
+	p := newPerson(t)
+	_, key := newKey(t, p.file("id_ed25519"))
+	s.allow("root", key)
+	_, other := newKey(t, "")
+	p.write("known_hosts", fmt.Sprintf("[localhost]:%d %s[::1]:1 %[2]s", s.port, ssh.MarshalAuthorizedKey(other)))
+	fails(t, p.dialer(), Target{Name: "m1", Address: "LocalHost", Port: s.port}, HostKeyChanged)
+	p.write("known_hosts2", fmt.Sprintf("alias %s", ssh.MarshalAuthorizedKey(other)))
+	p.write("config", "Host 127.0.0.1\n  UserKnownHostsFile ~/.ssh/known_hosts2\n  HostKeyAlias Alias\n")
+	fails(t, p.dialer(), s.target(), HostKeyChanged, "known_hosts2:1")
+	p.write("config", "Host 127.0.0.1\n  StrictHostKeyChecking yes\n")
+	fails(t, p.dialer(), s.target(), HostKeyUnknown)
+	p.write("config", "Host 127.0.0.1\n  UserKnownHostsFile /dev/null\n")
+	fails(t, p.dialer(), s.target(), Misconfigured, "/dev/null")
+	p.write("config", "Host 127.0.0.1\n  ProxyCommand nc %h %p\n")
+	fails(t, p.dialer(), s.target(), Misconfigured, "ProxyJump")
+	p.write("config", "")
+
+	// Known by one kind of key, it offers another only.
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write("known_hosts", fmt.Sprintf("[%s]:%d %s", s.host, s.port, ssh.MarshalAuthorizedKey(s.key.PublicKey())))
+	s.locked(func() { s.key = signer })
+	fails(t, p.dialer(), s.target(), HostKeyChanged, "ecdsa-sha2-nistp256", "ssh-ed25519")
+	p.write("known_hosts", "")
+	p.config.FirstContact = nil
+	fails(t, p.dialer(), s.target(), HostKeyUnknown, "ssh_host_ecdsa_key.pub")
+}
+
+// A person takes longer over a bastion than a connection may take, and who asked first does not wait.
+func TestBastionOutlivesWhoAskedFirst(t *testing.T) {
+	bastion, s := newServer(t), newServer(t)
+	p := newPerson(t)
+	_, key := newKey(t, p.file("id_ed25519"))
+	bastion.allow("jump", key)
+	s.allow("root", key)
+	p.config.Timeout = 200 * time.Millisecond
+	asked := make(chan struct{}, 2)
+	p.config.FirstContact = func(context.Context, FirstContact) (bool, error) {
+		asked <- struct{}{}
+		<-time.After(400 * time.Millisecond)
+		return true, nil
+	}
+	d := p.dialer()
+	target := s.target()
+	target.Bastion = "jump@" + bastion.address
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() { _, err := d.Dial(ctx, target); first <- err }()
+	<-asked
+	cancel()
+	connects(t, d, target, "root ran true")
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("who asked first: %v", err)
+	}
+	target.Bastion = "jump@" + bastion.address + ",jump@" + bastion.address
+	fails(t, d, target, Misconfigured, "through itself")
+	bastion.locked(func() { bastion.deaf = true })
+	bastion.drop()
+	target.Bastion = "jump@" + bastion.address
+	wait(t, func() bool { _, err := d.Dial(t.Context(), target); return err != nil })
+	fails(t, d, target, Unreachable, "the bastion jump@"+bastion.address, "said nothing")
+}
+
 func TestBastion(t *testing.T) {
 	bastion, s := newServer(t), newServer(t)
 	p := newPerson(t)
@@ -263,7 +452,12 @@ func TestBastion(t *testing.T) {
 	wait(t, func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		return !d.bastions["jump@"+bastion.address].Alive()
+		for _, b := range d.bastions {
+			if b.Alive() {
+				return false
+			}
+		}
+		return true
 	})
 	connects(t, d, target, "root ran true")
 
@@ -329,6 +523,24 @@ func TestHostFallsSilent(t *testing.T) {
 	<-c.Ended()
 	if c.Alive() {
 		t.Error("the connection is said to be alive")
+	}
+}
+
+// A host that answers no questions, but talks, is there.
+func TestHostIsBusy(t *testing.T) {
+	s := newServer(t)
+	p := newPerson(t)
+	_, key := newKey(t, p.file("id_ed25519"))
+	s.allow("root", key)
+	p.config.KeepAlive = 50 * time.Millisecond
+	c, err := p.dialer().Dial(t.Context(), s.target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s.locked(func() { s.deaf = true })
+	if out, err := c.Run(t.Context(), "talk", nil); err != nil || len(out.Stdout) != 100 {
+		t.Errorf("a busy host: %d, %v", len(out.Stdout), err)
 	}
 }
 
@@ -410,7 +622,7 @@ Host *.example
 		{Target{Address: "web", User: "u", Port: 1, Key: "/keys/k"}, "u@192.0.2.1:1 keys=/keys/k only=true agent=/agent"},
 		{Target{Address: "a.example"}, "all@a.example:22 keys=/home/.ssh/id_rsa only=false agent=/agent"},
 		{Target{Address: "locked"}, "root@locked:22 keys=/home/.ssh/id_rsa only=false agent="},
-		{Target{Address: "fd00::1", Bastion: "[fd00::2]:2200"}, "root@[fd00::1]:22 keys=/home/.ssh/id_rsa only=false agent=/agent; root@[fd00::2]:2200 keys=/home/.ssh/id_rsa only=false agent=/agent"},
+		{Target{Address: "fd00:0::1", Bastion: "[fd00::2]:2200"}, "root@[fd00::1]:22 keys=/home/.ssh/id_rsa only=false agent=/agent; root@[fd00::2]:2200 keys=/home/.ssh/id_rsa only=false agent=/agent"},
 		{Target{Address: "inner"}, "root@inner:22 keys=/home/.ssh/id_rsa only=false agent=/agent; root@192.0.2.9:2222 keys=/home/.ssh/id_rsa only=false agent=/agent; first@192.0.2.8:22 keys=/home/.ssh/id_rsa only=false agent=/agent"},
 	} {
 		r, err := resolve(c.target, s, "/home", "/agent", exists)

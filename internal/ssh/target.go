@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,10 +31,21 @@ type route struct {
 	name    string   // for messages
 	address string   // host:port
 	user    string   // to log in as
+	knownAs string   // host:port that its key is known by
+	known   []string // files of known hosts; the dialer's if none
+	strict  bool     // nobody is asked about a host that is not known
 	keys    []string // files to try, those that exist
 	only    bool     // not those of an agent that are in no such file
 	agent   string   // socket; empty for none
 	via     *route   // the bastion
+}
+
+// id tells routes apart: two of one id may share a connection.
+func (r *route) id() string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s@%s %q %t %s < %s", r.user, r.address, r.keys, r.only, r.agent, r.via.id())
 }
 
 // settings is what ~/.ssh/config says: all values of a keyword for a host.
@@ -86,9 +99,26 @@ func resolveDeep(t Target, s settings, home, agent string, exists func(string) b
 			port = p
 		}
 	}
-	host := strings.ReplaceAll(cmp.Or(s.first(t.Address, "HostName"), t.Address), "%h", t.Address)
+	// As ssh(1) looks hosts up: names in lower case, addresses as they are written in full.
+	host := strings.ToLower(strings.ReplaceAll(cmp.Or(s.first(t.Address, "HostName"), t.Address), "%h", t.Address))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+	}
 	r := &route{
 		name: t.Name, address: net.JoinHostPort(host, strconv.Itoa(cmp.Or(port, 22))), user: cmp.Or(t.User, s.first(t.Address, "User"), "root"), agent: agent,
+	}
+	r.knownAs = r.address
+	if alias := s.first(t.Address, "HostKeyAlias"); alias != "" {
+		r.knownAs = net.JoinHostPort(strings.ToLower(alias), "22")
+	}
+	r.strict = strings.EqualFold(s.first(t.Address, "StrictHostKeyChecking"), "yes")
+	for _, keyword := range []string{"UserKnownHostsFile", "GlobalKnownHostsFile"} {
+		for _, file := range strings.Fields(strings.Join(s(t.Address, keyword)[:min(1, len(s(t.Address, keyword)))], "")) {
+			if file == "none" || file == "/dev/null" {
+				return nil, fmt.Errorf("%s: ~/.ssh/config has %s %s for it, so it would be a stranger every time: Kubewright needs to remember hosts", t.Name, keyword, file)
+			}
+			r.known = append(r.known, expandHome(file, home))
+		}
 	}
 	switch own := s.first(t.Address, "IdentityAgent"); own {
 	case "", "SSH_AUTH_SOCK":
@@ -112,6 +142,9 @@ func resolveDeep(t Target, s settings, home, agent string, exists func(string) b
 	}
 	bastion := cmp.Or(t.Bastion, s.first(t.Address, "ProxyJump"))
 	if bastion == "" || bastion == "none" {
+		if command := s.first(t.Address, "ProxyCommand"); command != "" && command != "none" && t.Bastion == "" {
+			return nil, fmt.Errorf("%s: ~/.ssh/config has a ProxyCommand for it, which Kubewright does not run: use ProxyJump, or bastion in the cluster file", t.Name)
+		}
 		return r, nil
 	}
 	if depth == maxBastions {
@@ -119,7 +152,7 @@ func resolveDeep(t Target, s settings, home, agent string, exists func(string) b
 	}
 	// a,b goes through a to b.
 	before, last, several := cutLast(bastion)
-	via := Target{Name: "the bastion " + last, Key: t.Key}
+	via := Target{Name: "the bastion " + last}
 	var err error
 	if via.User, via.Address, via.Port, err = splitBastion(last); err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Name, err)
@@ -127,8 +160,19 @@ func resolveDeep(t Target, s settings, home, agent string, exists func(string) b
 	if several {
 		via.Bastion = before
 	}
-	r.via, err = resolveDeep(via, s, home, agent, exists, depth+1)
-	return r, err
+	if r.via, err = resolveDeep(via, s, home, agent, exists, depth+1); err != nil {
+		return nil, err
+	}
+	for hop := r.via; hop != nil; hop = hop.via {
+		if hop.address == r.address && hop.user == r.user {
+			return nil, fmt.Errorf("%s: it would be reached through itself (%s)", t.Name, bastion)
+		}
+		// The host's own key may open the bastion, too.
+		if t.Key != "" && !slices.Contains(hop.keys, expandHome(t.Key, home)) {
+			hop.keys = append(hop.keys, expandHome(t.Key, home))
+		}
+	}
+	return r, nil
 }
 
 func cutLast(list string) (before, last string, several bool) {

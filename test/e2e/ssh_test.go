@@ -19,10 +19,13 @@ func TestSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, m := range list {
+		f.on(t, m.Name, "ssh-keygen -qA && systemctl restart ssh") // keys of all kinds, as servers have
+	}
 	home := t.TempDir()
 	asked := 0
 	d, err := ssh.NewDialer(ssh.Config{
-		Home: home, KnownHosts: []string{filepath.Join(home, "known_hosts")}, Agent: "none", KeepAlive: time.Second,
+		Home: home, KnownHosts: []string{filepath.Join(home, "known_hosts")}, Agent: ssh.NoAgent, KeepAlive: time.Second,
 		FirstContact: func(_ context.Context, c ssh.FirstContact) (bool, error) {
 			asked++
 			shown := f.on(t, c.Host, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key")
@@ -70,6 +73,13 @@ func TestSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	// sshd does not say that a session has ended before its command has; nobody waits for that.
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if _, err := c.Run(short, "sleep 1000", nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 20*time.Second {
+		t.Errorf("a command without end ended after %s: %v", time.Since(start), err)
+	}
 	cut := time.AfterFunc(500*time.Millisecond, func() { f.machines(t, "kill", "m2") })
 	defer cut.Stop()
 	if out, err := c.Run(t.Context(), "sleep 1000", nil); err == nil {
