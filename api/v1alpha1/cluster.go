@@ -64,8 +64,8 @@ type Host struct {
 	Name string `json:"name"`
 	// Address that Kubewright reaches it by: an IP address, a range such as 10.0.0.[11-13], or a DNS name.
 	Address string `json:"address"`
-	// InternalAddresses are the IP addresses that other hosts reach it by, one for each address family; its address by default. The first is
-	// its node's. Ranges as in address.
+	// InternalAddresses are the IP addresses that other hosts reach it by, one for each address family; its address by default, if that is an IP address,
+	// and otherwise found out on the host. The first is its node's. Ranges as in address.
 	InternalAddresses []string `json:"internalAddresses,omitempty"`
 	// SSH overrides how it is reached.
 	SSH SSH `json:"ssh,omitempty"`

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -18,8 +17,19 @@ type position struct{ line, column int }
 type document struct {
 	file      string
 	positions map[string]position // by field
+	empty     map[string]bool     // fields that are there without a value
 	problems  []Problem
-	nodes     int // that were looked at, aliases followed
+	nodes     int  // that were looked at, aliases followed
+	tooLarge  bool // there were too many
+}
+
+// visit counts a node, and says whether there may be more.
+func (d *document) visit() bool {
+	if d.nodes++; d.nodes > maxNodes && !d.tooLarge {
+		d.tooLarge = true
+		d.say("", "", "the file is too large, with its aliases written out")
+	}
+	return !d.tooLarge
 }
 
 // maxNodes bounds what aliases can make of a small file.
@@ -55,18 +65,16 @@ func join(field, key string) string {
 // decode puts a node into a value, which is one of the types of this package, and notes what does not fit.
 func (d *document) decode(n *yaml.Node, field string, v reflect.Value) {
 	d.positions[field] = position{n.Line, n.Column}
-	if d.nodes++; d.nodes > maxNodes {
-		if d.nodes == maxNodes+1 {
-			d.say(field, "", "the file is too large, with its aliases written out")
-		}
+	if !d.visit() {
 		return
 	}
 	if n.Kind == yaml.AliasNode {
-		// The problem is shown where the alias is used; an alias within itself ends at maxNodes.
-		d.decodeAlias(n, field, v)
+		d.decode(n.Alias, field, v)
+		d.positions[field] = position{n.Line, n.Column} // what is wrong is shown where the alias is used
 		return
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		d.empty[field] = true
 		return // as if it were not there
 	}
 	switch v.Kind() {
@@ -92,21 +100,13 @@ func (d *document) decode(n *yaml.Node, field string, v reflect.Value) {
 	}
 }
 
-func (d *document) decodeAlias(n *yaml.Node, field string, v reflect.Value) {
-	if d.nodes > maxNodes {
-		return
-	}
-	d.decode(n.Alias, field, v)
-	d.positions[field] = position{n.Line, n.Column}
-}
-
 // pairs are the keys and values of a mapping, with those of merged mappings (<<) that it does not have itself.
 func (d *document) pairs(n *yaml.Node, field string, depth int) (keys []*yaml.Node, values map[string]*yaml.Node) {
 	values = map[string]*yaml.Node{}
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, value := n.Content[i], n.Content[i+1]
-		if d.nodes++; d.nodes > maxNodes {
+		if !d.visit() {
 			return keys, values
 		}
 		switch {
@@ -204,7 +204,7 @@ func (d *document) decodeScalar(n *yaml.Node, field string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		if n.Tag != "!!str" {
-			d.say(field, "text: put it in quotes", "%s is %s", n.Value, kindOf(n))
+			d.say(field, "text: put it in quotes", "%s is %s", shown(field, n.Value), kindOf(n))
 			return
 		}
 		v.SetString(n.Value)
@@ -216,8 +216,8 @@ func (d *document) decodeScalar(n *yaml.Node, field string, v reflect.Value) {
 		}
 		v.SetBool(b)
 	case reflect.Int:
-		i, err := strconv.Atoi(n.Value)
-		if n.Tag != "!!int" || err != nil {
+		var i int
+		if n.Tag != "!!int" || n.Decode(&i) != nil {
 			d.say(field, wantOf(v), "%q is %s", n.Value, kindOf(n))
 			return
 		}
@@ -225,6 +225,14 @@ func (d *document) decodeScalar(n *yaml.Node, field string, v reflect.Value) {
 	default:
 		panic("the cluster file has a field of a kind that cannot be read: " + v.Type().String())
 	}
+}
+
+// shown is a value as messages may show it: not where it may be a secret that went into the wrong place.
+func shown(field, value string) string {
+	if strings.Contains(field, ".credentials") {
+		return "…"
+	}
+	return value
 }
 
 // wantOf says what a scalar has to be.

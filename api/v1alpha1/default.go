@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "cmp"
+import (
+	"cmp"
+	"net/netip"
+)
 
 // setDefaults fills in what the file leaves out. Each default is documented at its field. How hosts are reached stays open where ~/.ssh/config
 // may say it.
@@ -11,7 +14,7 @@ func (c *Cluster) setDefaults() {
 		h.SSH.User = cmp.Or(h.SSH.User, c.SSH.User)
 		h.SSH.Key = cmp.Or(h.SSH.Key, c.SSH.Key)
 		h.SSH.Bastion = cmp.Or(h.SSH.Bastion, c.SSH.Bastion)
-		if len(h.InternalAddresses) == 0 {
+		if _, err := netip.ParseAddr(h.Address); err == nil && len(h.InternalAddresses) == 0 {
 			h.InternalAddresses = []string{h.Address}
 		}
 	}

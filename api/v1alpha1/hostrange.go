@@ -28,7 +28,7 @@ func expand(s string) ([]string, error) {
 	from, err1 := strconv.Atoi(m[2])
 	to, err2 := strconv.Atoi(m[3])
 	switch {
-	case err1 != nil || err2 != nil:
+	case err1 != nil || err2 != nil || len(m[2]) > 9:
 		return nil, fmt.Errorf("the numbers of %q are too large", s)
 	case to < from:
 		return nil, fmt.Errorf("the range %q ends before it begins", s)
@@ -54,6 +54,9 @@ func expandAddress(s string) ([]string, error) {
 	}
 	from, err1 := netip.ParseAddr(m[1])
 	to, err2 := netip.ParseAddr(m[2])
+	if err1 != nil && err2 != nil && dnsName.MatchString(s) && strings.Trim(s, "0123456789.-") != "" {
+		return []string{s}, nil // a name, such as db-1
+	}
 	if err1 != nil || err2 != nil || from.Is4() != to.Is4() {
 		return nil, fmt.Errorf("%q is not a range of two addresses of one family", s)
 	}

@@ -15,7 +15,7 @@ import (
 // Parse reads a cluster file. The name is for messages. What is wrong with it is an InvalidError, which holds all of it; what it returns is
 // complete, with defaults filled in and ranges of hosts written out.
 func Parse(name string, content []byte) (*Cluster, error) {
-	d := &document{file: name, positions: map[string]position{"": {1, 1}}}
+	d := &document{file: name, positions: map[string]position{"": {1, 1}}, empty: map[string]bool{}}
 	root := d.read(content)
 	if root == nil {
 		return nil, InvalidError{d.problems}
@@ -45,12 +45,15 @@ func (d *document) read(content []byte) *yaml.Node {
 		return nil
 	}
 	if err == nil {
-		if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		err = decoder.Decode(&more)
+		if errors.Is(err, io.EOF) || err == nil && (len(more.Content) == 0 || more.Content[0].Tag == "!!null") {
+			return n.Content[0] // a file may end with ---
+		}
+		if err == nil {
 			d.positions[""] = position{max(1, more.Line), max(1, more.Column)}
 			d.say("", "one document", "the file holds several, separated by ---")
 			return nil
 		}
-		return n.Content[0]
 	}
 	wrong := strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {

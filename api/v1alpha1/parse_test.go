@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -178,6 +179,22 @@ func TestFieldsAreDocumented(t *testing.T) {
 		}
 	}
 	look(reflect.TypeFor[Cluster]())
+}
+
+// Small files must not become large ones.
+func TestLargeFiles(t *testing.T) {
+	var names strings.Builder
+	for i := range 1200 {
+		fmt.Fprintf(&names, "k.n%d: v, ", i)
+	}
+	for _, c := range []struct{ content, says string }{
+		{small + "hostPreparation:\n  sysctls:\n    <<:\n    - &a {" + names.String() + "}\n" + strings.Repeat("    - *a\n", 1200), "too large"},
+		{strings.Replace(small, "hosts:\n", "hosts:\n- &w {name: \"w[1-10000]\", address: \"w[1-10000]\", roles: [worker]}\n"+strings.Repeat("- *w\n", 60), 1), "at most 10000"},
+	} {
+		if _, err := Parse("cluster.yaml", []byte(c.content)); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("it says %.200v, not %q", err, c.says)
+		}
+	}
 }
 
 func FuzzParse(f *testing.F) {

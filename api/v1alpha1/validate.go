@@ -1,22 +1,27 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones can be checked on any computer
+	"unicode"
 )
 
 // validation checks what a file means, field by field, and writes out its ranges of hosts.
 type validation struct {
 	*document
-	hosts []Host
+	hosts    []Host
+	expanded int // hosts so far, those with mistakes too
 }
 
 // Forms of names, as Kubernetes has them (apimachinery's util/validation), and of others.
@@ -24,7 +29,7 @@ var (
 	dnsLabel     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	dnsName      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$`)
 	labelName    = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
-	userName     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+	userName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
 	ownerName    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$`)
 	bastionForm  = regexp.MustCompile(`^([^@\s]+@)?(\[[0-9a-fA-F:]+\]|[^@:\s\[\]]+)(:[0-9]{1,5})?$`)
 	moduleName   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -55,14 +60,17 @@ func (v *validation) check(c *Cluster) {
 }
 
 // stated says whether a field stands in the file.
-func (v *validation) stated(field string) bool { _, ok := v.positions[field]; return ok }
+func (v *validation) stated(field string) bool {
+	_, ok := v.positions[field]
+	return ok && !v.empty[field]
+}
 
 // wrongOrMissing says that a field has a wrong value, or none. What could not even be read has been said already.
 func (v *validation) wrongOrMissing(field, value, want string) {
 	switch {
 	case value != "":
-		v.say(field, want, "%q cannot be meant", value)
-	case !v.stated(field):
+		v.say(field, want, "%q cannot be meant", shown(field, value))
+	case v.positions[field] == (position{}):
 		v.say(field, want, "it is missing")
 	case !slices.ContainsFunc(v.problems, func(p Problem) bool { return p.Field == field }):
 		v.say(field, want, "it is empty")
@@ -72,7 +80,7 @@ func (v *validation) wrongOrMissing(field, value, want string) {
 // matches says what is wrong with a value that is given and not of a form.
 func (v *validation) matches(field, value string, form *regexp.Regexp, want string) {
 	if value != "" && !form.MatchString(value) {
-		v.say(field, want, "%q cannot be meant", value)
+		v.say(field, want, "%q cannot be meant", shown(field, value))
 	}
 }
 
@@ -104,7 +112,29 @@ func (v *validation) between(field string, n, low, high int) {
 func (v *validation) checkSSH(field string, s SSH) {
 	v.between(field+".port", s.Port, 1, 65535)
 	v.matches(field+".user", s.User, userName, "the name of a user")
-	v.matches(field+".bastion", s.Bastion, bastionForm, "[user@]address[:port]")
+	v.checkBastion(field+".bastion", s.Bastion)
+}
+
+// checkBastion checks bastions behind each other, separated by commas.
+func (v *validation) checkBastion(field, value string) {
+	const want = "[user@]address[:port]"
+	if value == "" {
+		return
+	}
+	all := strings.Split(value, ",")
+	for i, b := range all {
+		m := bastionForm.FindStringSubmatch(b)
+		if m == nil {
+			v.say(field, want, "%q cannot be meant", b)
+			continue
+		}
+		if port, err := strconv.Atoi(strings.TrimPrefix(m[3], ":")); m[3] != "" && (err != nil || port < 1 || port > 65535) {
+			v.say(field, want+", the port 1 to 65535", "%q cannot be meant", b)
+		}
+		if slices.Contains(all[:i], b) {
+			v.say(field, "each bastion once", "%s is given twice", b)
+		}
+	}
 }
 
 func (v *validation) checkHosts(c *Cluster) {
@@ -125,13 +155,9 @@ func (v *validation) checkHosts(c *Cluster) {
 				v.say(field+".name", "a name for each host", "%s is the name of %s, too", one.Name, other)
 			}
 			names[one.Name] = field
-			for _, a := range one.allAddresses() {
+			for at, a := range one.contacts(c.SSH) {
 				if other, taken := addresses[a]; taken && other != one.Name {
-					at := field + ".address"
-					if one.Address != a {
-						at = field + ".internalAddresses"
-					}
-					v.say(at, "addresses that no other host has", "%s has %s, and so has %s", one.Name, a, other)
+					v.say(field+"."+at, "one that no other host has", "%s has %s, and so has %s", one.Name, strings.Fields(a)[0], other)
 				}
 				addresses[a] = one.Name
 			}
@@ -144,14 +170,27 @@ func (v *validation) checkHosts(c *Cluster) {
 	v.checkMembers(roles)
 }
 
-// allAddresses are the addresses of a host that are known.
-func (h Host) allAddresses() []string {
-	return slices.DeleteFunc(append([]string{h.Address}, h.InternalAddresses...), func(a string) bool { return a == "" })
+// contacts are the ways to a host that no other host may have, by the field that they stand in: how it is connected to, and where others find it.
+func (h Host) contacts(all SSH) iter.Seq2[string, string] {
+	return func(yield func(field, contact string) bool) {
+		if h.Address != "" && !yield("address", fmt.Sprintf("%s port %d through %s", h.Address, cmp.Or(h.SSH.Port, all.Port, 22), cmp.Or(h.SSH.Bastion, all.Bastion))) {
+			return
+		}
+		internal, field := h.InternalAddresses, "internalAddresses"
+		if len(internal) == 0 && h.Address != "" {
+			internal, field = []string{h.Address}, "address"
+		}
+		for _, a := range internal {
+			if !yield(field, a+" inside") {
+				return
+			}
+		}
+	}
 }
 
 // checkMembers checks what roles make sense together.
 func (v *validation) checkMembers(roles map[Role]int) {
-	if len(v.hosts) == 0 || slices.ContainsFunc(v.problems, func(p Problem) bool { return strings.Contains(p.Field, ".roles") }) {
+	if len(v.hosts) == 0 || slices.ContainsFunc(v.problems, func(p Problem) bool { return strings.HasPrefix(p.Field, "hosts") }) {
 		return
 	}
 	if roles[ControlPlane] == 0 {
@@ -197,7 +236,11 @@ func roleNames() []string {
 
 // expandHost writes out a range of hosts, as far as it makes sense.
 func (v *validation) expandHost(field string, h Host) []Host {
-	names := v.expandField(field+".name", h.Name, expand, dnsName, "a DNS name in lower case, or a range such as worker[001-200]")
+	names := v.expandField(field+".name", h.Name, expand, dnsName, "a DNS name in lower case, at most 63 characters, or a range such as worker[001-200]")
+	if v.expanded += len(names); v.expanded > maxRange {
+		v.say(field+".name", fmt.Sprintf("at most %d", maxRange), "so far there are %d hosts", v.expanded)
+		return nil
+	}
 	list := make([]Host, len(names))
 	for i, n := range names {
 		list[i] = h
@@ -250,7 +293,8 @@ func (v *validation) expandField(field, value string, expand func(string) ([]str
 		return nil
 	}
 	for _, one := range list {
-		if len(one) > 253 || !form.MatchString(one) {
+		// Linux takes 64 characters for a host name, and Kubernetes 63 for the label that holds it.
+		if len(one) > 63 || !form.MatchString(one) {
 			v.say(field, want, "%q cannot be meant", one)
 			return nil
 		}
@@ -275,12 +319,12 @@ func (v *validation) expandAddressField(field, value string) []string {
 		return nil
 	}
 	for i, one := range list {
-		if ip, err := netip.ParseAddr(one); err == nil && ip.Zone() == "" {
-			list[i] = ip.String()
+		if ip, err := netip.ParseAddr(one); err == nil && ip.Zone() == "" && !ip.IsUnspecified() && !ip.IsMulticast() {
+			list[i] = ip.Unmap().String()
 			continue
 		}
 		// What looks like an address and is none, 10.0.0.256, must not be taken for a name.
-		if !dnsName.MatchString(one) || strings.Trim(one, "0123456789.") == "" {
+		if len(one) > 253 || !dnsName.MatchString(one) || strings.Trim(one, "0123456789.") == "" {
 			if field != "" {
 				v.say(field, want, "%q cannot be meant", one)
 			}
@@ -322,6 +366,9 @@ func (v *validation) checkTaints(field string, taints []Taint) {
 			v.wrongOrMissing(at+".effect", "", "NoSchedule, PreferNoSchedule or NoExecute")
 		}
 		oneOf(v, at+".effect", t.Effect, "NoSchedule", "PreferNoSchedule", "NoExecute")
+		if slices.ContainsFunc(taints[:i], func(o Taint) bool { return o.Key == t.Key && o.Effect == t.Effect && t.Key != "" }) {
+			v.say(at, "", "%s with this effect is given twice", t.Key)
+		}
 	}
 }
 
@@ -354,6 +401,9 @@ func (v *validation) checkTimeSync(t TimeSync) {
 		if at := fmt.Sprintf("timeSync.servers[%d]", i); !isAddressOrName(s) {
 			v.say(at, "an IP address or a DNS name", "%q cannot be meant", s)
 		}
+	}
+	if t.Mode == "leave" && len(t.Servers)+len(t.ServerHosts) > 0 {
+		v.say("timeSync.mode", "chrony, or no servers", "servers are for chrony")
 	}
 	known := map[string]bool{}
 	for _, h := range v.hosts {
@@ -388,21 +438,23 @@ func (v *validation) checkRuntime(r Runtime) {
 }
 
 // isPlace says whether a path is absolute and plain, and not the root itself.
-func isPlace(p string) bool { return path.IsAbs(p) && path.Clean(p) == p && p != "/" }
+func isPlace(p string) bool {
+	return path.IsAbs(p) && path.Clean(p) == p && p != "/" && !strings.ContainsFunc(p, unicode.IsControl)
+}
 
 func (v *validation) checkRegistries(list []Registry) {
 	for i, r := range list {
 		at := fmt.Sprintf("registries[%d]", i)
 		if !registryHost.MatchString(r.Host) {
-			v.wrongOrMissing(at+".host", r.Host, "a host as in image names, such as registry.example:5000")
+			v.wrongOrMissing(at+".host", withoutSecrets(r.Host), "a host as in image names, such as registry.example:5000")
 		}
 		if slices.ContainsFunc(list[:i], func(o Registry) bool { return o.Host == r.Host && r.Host != "" }) {
 			v.say(at+".host", "", "%s is given twice", r.Host)
 		}
 		for n, m := range r.Mirrors {
 			u, err := url.Parse(m)
-			if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-				v.say(fmt.Sprintf("%s.mirrors[%d]", at, n), "https://host[:port][/path], or http://, without credentials", "%q cannot be meant", withoutUser(m))
+			if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+				v.say(fmt.Sprintf("%s.mirrors[%d]", at, n), "https://host[:port][/path], or http://, without credentials", "%q cannot be meant", withoutSecrets(m))
 			}
 		}
 		if c := r.Credentials; c != nil {
@@ -411,8 +463,11 @@ func (v *validation) checkRegistries(list []Registry) {
 	}
 }
 
-// withoutUser hides what may be a password in an address.
-func withoutUser(address string) string {
+// withoutSecrets hides what may be a password in an address: a user before it, a query after it.
+func withoutSecrets(address string) string {
+	if before, _, found := strings.Cut(address, "?"); found {
+		address = before + "?…"
+	}
 	if i := strings.LastIndex(address, "@"); i >= 0 {
 		return "…" + address[i:]
 	}
