@@ -247,25 +247,25 @@ func (v *validation) expandHost(field string, h Host) []Host {
 		list[i].Name = n
 		list[i].Address, list[i].InternalAddresses = "", nil
 	}
-	spread := func(field, value string, set func(h *Host, address string)) {
+	spread := func(field, value string, set func(h *Host, address string)) []string {
 		addresses := v.expandAddressField(field, value)
 		if addresses == nil || names == nil {
-			return
+			return addresses
 		}
 		if len(addresses) != len(names) {
 			v.say(field, fmt.Sprintf("%d, one for each name", len(names)), "%q stands for %d addresses", value, len(addresses))
-			return
+			return addresses
 		}
 		for i, a := range addresses {
 			set(&list[i], a)
 		}
+		return addresses
 	}
 	spread(field+".address", h.Address, func(h *Host, a string) { h.Address = a })
 	families := map[bool]bool{}
 	for i, value := range h.InternalAddresses {
 		at := fmt.Sprintf("%s.internalAddresses[%d]", field, i)
-		spread(at, value, func(h *Host, a string) { h.InternalAddresses = append(h.InternalAddresses, a) })
-		all := v.expandAddressField("", value)
+		all := spread(at, value, func(h *Host, a string) { h.InternalAddresses = append(h.InternalAddresses, a) })
 		if len(all) == 0 {
 			continue
 		}
@@ -302,20 +302,16 @@ func (v *validation) expandField(field, value string, expand func(string) ([]str
 	return list
 }
 
-// expandAddressField writes out addresses. Without a field it says nothing.
+// expandAddressField writes out addresses.
 func (v *validation) expandAddressField(field, value string) []string {
 	const want = "an IP address, a range such as 10.0.0.[11-13], or a DNS name"
 	if value == "" {
-		if field != "" {
-			v.wrongOrMissing(field, "", want)
-		}
+		v.wrongOrMissing(field, "", want)
 		return nil
 	}
 	list, err := expandAddress(value)
 	if err != nil {
-		if field != "" {
-			v.say(field, want, "%v", err)
-		}
+		v.say(field, want, "%v", err)
 		return nil
 	}
 	for i, one := range list {
@@ -325,9 +321,7 @@ func (v *validation) expandAddressField(field, value string) []string {
 		}
 		// What looks like an address and is none, 10.0.0.256, must not be taken for a name.
 		if len(one) > 253 || !dnsName.MatchString(one) || strings.Trim(one, "0123456789.") == "" {
-			if field != "" {
-				v.say(field, want, "%q cannot be meant", one)
-			}
+			v.say(field, want, "%q cannot be meant", one)
 			return nil
 		}
 	}

@@ -40,20 +40,20 @@ const (
 
 // Part is an image or an artifact.
 type Part struct {
-	Kind      Kind   `json:"kind"`
-	Name      string `json:"name"`      // an image's full name with its tag; otherwise the component's or the distribution's
-	Component string `json:"component"` // directory in distro that it was built from
-	Version   string `json:"version"`   // upstream's; empty for packages, which have one each
-	Revision  string `json:"revision,omitempty"`
-	Platform  string `json:"platform"`
-	Licences  string `json:"licences"` // SPDX expression; of what distributions make, as they name them
-	Source    string `json:"source"`   // upstream's module and version, or where packages come from
-	Sum       string `json:"sum,omitempty"`
-	Choice    string `json:"choice,omitempty"`     // why this version
-	KubeadmBy string `json:"kubeadmTag,omitempty"` // the image tag that kubeadm names, where it is another
-	Test      bool   `json:"test,omitempty"`       // only tests use it
-	Digest    string `json:"digest"`               // of the manifest
-	Blobs     []Blob `json:"blobs"`
+	Kind       Kind   `json:"kind"`
+	Name       string `json:"name"`      // an image's full name with its tag; otherwise the component's or the distribution's
+	Component  string `json:"component"` // directory in distro that it was built from
+	Version    string `json:"version"`   // upstream's; empty for packages, which have one each
+	Revision   string `json:"revision,omitempty"`
+	Platform   string `json:"platform"`
+	Licences   string `json:"licences"` // SPDX expression; of what distributions make, as they name them
+	Source     string `json:"source"`   // upstream's module and version, or where packages come from
+	Sum        string `json:"sum,omitempty"`
+	Choice     string `json:"choice,omitempty"`     // why this version
+	KubeadmTag string `json:"kubeadmTag,omitempty"` // the image tag that kubeadm names, where it is another
+	Test       bool   `json:"test,omitempty"`       // only tests use it
+	Digest     string `json:"digest"`               // of the manifest
+	Blobs      []Blob `json:"blobs"`
 
 	descriptor v1.Descriptor
 	manifest   v1.Manifest
@@ -107,13 +107,13 @@ func (s *Store) readPart(d v1.Descriptor) (Part, error) {
 		Name: partName(d), Component: d.Annotations[ComponentAnnotation], Version: d.Annotations[VersionAnnotation],
 		Revision: d.Annotations[RevisionAnnotation], Licences: d.Annotations[LicencesAnnotation],
 		Source: d.Annotations[SourceAnnotation], Sum: d.Annotations[SumAnnotation], Choice: d.Annotations[ChoiceAnnotation],
-		KubeadmBy: d.Annotations[KubeadmAnnotation], Test: d.Annotations[TestAnnotation] == "true",
+		KubeadmTag: d.Annotations[KubeadmAnnotation], Test: d.Annotations[TestAnnotation] == "true",
 		Digest: d.Digest.String(), descriptor: d,
 	}
 	if d.Platform != nil {
 		p.Platform = d.Platform.String()
 	}
-	if err := printable(p.Name, p.Component, p.Version, p.Revision, p.Licences, p.Source, p.Sum, p.Choice, p.KubeadmBy, p.Platform); err != nil {
+	if err := printable(p.Name, p.Component, p.Version, p.Revision, p.Licences, p.Source, p.Sum, p.Choice, p.KubeadmTag, p.Platform); err != nil {
 		return p, err
 	}
 	switch d.ArtifactType {

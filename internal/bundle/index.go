@@ -36,15 +36,11 @@ func (e NotFoundError) Error() string {
 // List returns the bundles of the store, newest version of Kubernetes first. Those that cannot be read are in the error, the others
 // are returned with it.
 func (s *Store) List(ctx context.Context) ([]*Bundle, error) {
-	release, err := s.read(ctx)
+	index, release, err := s.readIndex(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	index, err := s.index()
-	if err != nil {
-		return nil, err
-	}
 	var list []*Bundle
 	var errs []error
 	for _, d := range bundlesOf(index) {
@@ -61,15 +57,11 @@ func (s *Store) List(ctx context.Context) ([]*Bundle, error) {
 
 // Find returns the bundle for a version of Kubernetes. Platform may be empty where there is just one.
 func (s *Store) Find(ctx context.Context, kubernetes, platform string) (*Bundle, error) {
-	release, err := s.read(ctx)
+	index, release, err := s.readIndex(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	index, err := s.index()
-	if err != nil {
-		return nil, err
-	}
 	d, err := s.find(index, kubernetes, platform)
 	if err != nil {
 		return nil, err
@@ -215,6 +207,18 @@ func rootIndex(bundles []*Bundle) *v1.IndexManifest {
 		}
 	}
 	return root
+}
+
+// readIndex reads index.json, and keeps others from removing what it names until release is called.
+func (s *Store) readIndex(ctx context.Context) (index *v1.IndexManifest, release func(), err error) {
+	if release, err = s.read(ctx); err != nil {
+		return nil, nil, err
+	}
+	if index, err = s.index(); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return index, release, nil
 }
 
 // index reads index.json. A store that is not there is empty; one whose index is not there has lost it.

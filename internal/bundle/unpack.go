@@ -12,6 +12,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// PackagesDir is where a host has the repository of packages; the files in it name it.
+const PackagesDir = "/var/lib/kubewright/packages"
+
 // Unpack puts programs or packages of a bundle below a root directory, where a host has them: programs with links by the names that they are
 // called by, packages as a repository (see apt.conf in it). It verifies what it unpacks. Files that are there are replaced.
 func (s *Store) Unpack(ctx context.Context, b *Bundle, kind Kind, root string) error {

@@ -39,15 +39,11 @@ func (s *Store) Verify(ctx context.Context, progress func(bytes int64)) (*Verifi
 	if _, err := os.Stat(s.dir); err != nil {
 		return nil, fmt.Errorf("there is no store: %w", err)
 	}
-	release, err := s.read(ctx)
+	index, release, err := s.readIndex(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	index, err := s.index()
-	if err != nil {
-		return nil, err
-	}
 	v := &Verification{Bundles: []string{}, Faults: []Fault{}}
 	for _, d := range bundlesOf(index) {
 		v.Bundles = append(v.Bundles, d.Annotations[VersionAnnotation]+" for "+d.Annotations[PlatformAnnotation])

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,7 +24,7 @@ func newBundle() *cobra.Command {
 		Long: `A bundle is all software of nodes for one version of Kubernetes and one platform: container images, programs for hosts,
 and packages of the hosts' distribution. Clusters are built from bundles alone, so nodes need no internet.
 
-Bundles are kept in a store, a directory in the OCI image layout: skopeo, crane, oras and others read it, too.
+Bundles are kept in a store, a directory in the OCI image layout, which skopeo and others read, too.
 By default it is $XDG_DATA_HOME/kubewright/bundles, or ~/.local/share/kubewright/bundles.`,
 		Example: `  kubewright bundle build                          # the newest Kubernetes, from upstream's source
   kubewright bundle list
@@ -83,12 +81,6 @@ func (f *bundleFlags) open(c *cobra.Command) (*bundle.Store, error) {
 // platformFlag adds the flag that tells bundles of one version apart.
 func platformFlag(c *cobra.Command, platform *string) {
 	c.Flags().StringVar(platform, "platform", "", "platform of the bundle, where there are several")
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // version accepts a version of Kubernetes with and without the v.

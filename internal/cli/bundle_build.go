@@ -48,7 +48,7 @@ Packages are asked for once: --update-packages asks again, for what is newest th
 				return err
 			}
 			if f.output == "json" {
-				return printJSON(c.OutOrStdout(), result)
+				return writeJSON(c.OutOrStdout(), result)
 			}
 			return showBuilt(c.OutOrStdout(), result, time.Since(start), f)
 		},

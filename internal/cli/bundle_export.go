@@ -64,7 +64,7 @@ The file appears when it is complete.`,
 				return nil
 			}
 			if f.output == "json" {
-				return printJSON(c.OutOrStdout(), map[string]any{"file": file, "bytes": written, "bundles": bundles})
+				return writeJSON(c.OutOrStdout(), map[string]any{"file": file, "bytes": written, "bundles": bundles})
 			}
 			for _, b := range bundles {
 				fmt.Fprintf(c.OutOrStdout(), "Kubernetes %s: %s\n", b.Name(), b.Digest)

@@ -47,7 +47,7 @@ It prints the digest of each bundle, which is the one that "bundle export" print
 				return bundle.ExplainRoom(err, "", bundle.Place{What: "the store", Dir: store.Dir(), Elsewhere: "--store"})
 			}
 			if f.output == "json" {
-				return printJSON(c.OutOrStdout(), added)
+				return writeJSON(c.OutOrStdout(), added)
 			}
 			for _, b := range added {
 				fmt.Fprintf(c.OutOrStdout(), "Kubernetes %s: %d parts, %s, %s\n", b.Name(), len(b.Parts), size(b.Size), b.Digest)

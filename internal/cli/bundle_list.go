@@ -26,7 +26,7 @@ func newBundleList(f *bundleFlags) *cobra.Command {
 				if list == nil {
 					list = []*bundle.Bundle{}
 				}
-				if err := printJSON(c.OutOrStdout(), list); err != nil {
+				if err := writeJSON(c.OutOrStdout(), list); err != nil {
 					return err
 				}
 				return damaged

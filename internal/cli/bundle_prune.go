@@ -64,7 +64,7 @@ It shows what it would remove, and asks. It waits until no other command adds to
 
 func (f *bundleFlags) showUnneeded(w io.Writer, u *bundle.Unneeded, what string) error {
 	if f.output == "json" {
-		return printJSON(w, u)
+		return writeJSON(w, u)
 	}
 	if u.Empty() {
 		_, err := fmt.Fprintln(w, "All that is in the store is needed.")

@@ -32,7 +32,7 @@ come from. Without a version it is the newest bundle of the store. With --output
 				return err
 			}
 			if f.output == "json" {
-				return printJSON(c.OutOrStdout(), b)
+				return writeJSON(c.OutOrStdout(), b)
 			}
 			return showBundle(c.OutOrStdout(), b, packages)
 		},

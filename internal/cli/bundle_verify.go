@@ -28,7 +28,7 @@ because of it. Exits with 1 if there are any. It changes nothing; "bundle build"
 				return err
 			}
 			if f.output == "json" {
-				if err := printJSON(c.OutOrStdout(), v); err != nil {
+				if err := writeJSON(c.OutOrStdout(), v); err != nil {
 					return err
 				}
 			} else {

@@ -42,7 +42,7 @@ expected form. It looks at the file alone and touches nothing. Exits with 2 if a
 				if problems == nil {
 					problems = []v1alpha1.Problem{}
 				}
-				if err := printJSON(c.OutOrStdout(), map[string]any{"file": name, "problems": problems}); err != nil {
+				if err := writeJSON(c.OutOrStdout(), map[string]any{"file": name, "problems": problems}); err != nil {
 					return err
 				}
 				if len(problems) > 0 {

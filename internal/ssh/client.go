@@ -117,7 +117,7 @@ type Output struct {
 }
 
 // Run runs a command by the user's login shell, to its end. A command that fails is no error, its exit code tells. When the context ends, Run
-// returns at once; the command may go on until the connection is closed.
+// returns at once; the command may go on until the connection is closed, and what reads stdin until that ends.
 func (c *Client) Run(ctx context.Context, command string, stdin io.Reader) (Output, error) {
 	type result struct {
 		out Output

@@ -129,8 +129,8 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Client, error) {
 	return d.dial(ctx, r)
 }
 
-// maxQuestions bounds how often a connection is tried again after somebody was asked something.
-const maxQuestions = 5
+// maxTries bounds how often a connection is tried again, after somebody was asked something or a bastion went away.
+const maxTries = 5
 
 // dial connects. What a person must be asked is asked between handshakes, which would not wait for an answer.
 func (d *Dialer) dial(ctx context.Context, r *route) (*Client, error) {
@@ -138,18 +138,18 @@ func (d *Dialer) dial(ctx context.Context, r *route) (*Client, error) {
 	if err != nil {
 		return nil, &Error{Host: r.name, Address: r.address, Reason: Misconfigured, Err: err}
 	}
-	if r.strict {
-		hosts = &hostKeys{files: hosts.files, db: hosts.db, read: hosts.read, accepted: map[string]ssh.PublicKey{}, asking: make(chan struct{}, 1)}
-	}
-	for range maxQuestions {
-		c, err := d.connect(ctx, r, hosts)
+	for range maxTries {
+		var c *Client
+		c, err = d.connect(ctx, r, hosts)
 		var unknown unknownKeyError
 		var locked passphraseNeededError
 		switch {
 		case errors.As(err, &unknown):
-			err = hosts.meet(ctx, r.name, r.knownAs, unknown)
+			err = hosts.meet(ctx, r, unknown)
 		case errors.As(err, &locked):
 			err = d.keys.unlock(ctx, locked.file)
+		case errors.Is(err, errBastionEnded) && ctx.Err() == nil:
+			continue // through a new one, or to what is wrong with it
 		default:
 			return c, err
 		}
@@ -157,7 +157,10 @@ func (d *Dialer) dial(ctx context.Context, r *route) (*Client, error) {
 			return nil, err
 		}
 	}
-	return nil, &Error{Host: r.name, Address: r.address, Reason: LoginRefused, Err: errors.New("it asks for more and more")}
+	if err == nil {
+		err = errors.New("it asks for more and more")
+	}
+	return nil, &Error{Host: r.name, Address: r.address, Reason: Unreachable, Err: fmt.Errorf("after %d tries: %w", maxTries, err)}
 }
 
 func (d *Dialer) connect(ctx context.Context, r *route, hosts *hostKeys) (*Client, error) {
@@ -169,23 +172,16 @@ func (d *Dialer) connect(ctx context.Context, r *route, hosts *hostKeys) (*Clien
 	}
 	// Before the clock starts: neither is the host's fault.
 	signers, tried := d.keys.signers(r)
-	dial := (&net.Dialer{}).DialContext
+	var bastion *Client
 	if r.via != nil {
-		bastion, err := d.bastion(ctx, r.via)
-		if err != nil {
+		var err error
+		if bastion, err = d.bastion(ctx, r.via); err != nil {
 			return nil, err
-		}
-		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := bastion.ssh.DialContext(ctx, network, address)
-			if err != nil {
-				err = fmt.Errorf("through %s: %w", r.via.name, err)
-			}
-			return conn, err
 		}
 	}
 	within, cancel := context.WithTimeout(ctx, d.config.Timeout)
 	defer cancel()
-	raw, err := dial(within, "tcp", r.address)
+	raw, err := reach(within, r, bastion)
 	if err != nil {
 		return nil, fails(Unreachable, err, "Is it on, is its address right, does a firewall keep port "+port(r.address)+" from you?")
 	}
@@ -242,6 +238,30 @@ func (d *Dialer) connect(ctx context.Context, r *route, hosts *hostKeys) (*Clien
 			"Put a public key into ~"+r.user+"/.ssh/authorized_keys there, or say in the cluster file which user and key to use")
 	}
 	return nil, fails(Unreachable, err, "Is it sshd that answers there?")
+}
+
+// errBastionEnded is what a connection through a bastion fails with when the one to the bastion, which may be an old one, is gone.
+var errBastionEnded = errors.New("the connection to the bastion has ended")
+
+// reach opens a connection to a host, through its bastion if it has one.
+func reach(ctx context.Context, r *route, bastion *Client) (net.Conn, error) {
+	if bastion == nil {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", r.address)
+	}
+	conn, err := bastion.ssh.DialContext(ctx, "tcp", r.address)
+	// What is not the bastion's own refusal is the end of the connection to it, in words of the library that differ by where it was.
+	var refused *ssh.OpenChannelError
+	if err != nil && !errors.As(err, &refused) {
+		select {
+		case <-bastion.Ended():
+			return nil, errBastionEnded
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("through %s: %w", r.via.name, err)
+	}
+	return conn, nil
 }
 
 // noted keeps what a key says when it is to sign.

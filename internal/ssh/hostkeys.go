@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func (h *hostKeys) reload() error {
 		there = append(there, f)
 		read[f] = info.ModTime()
 	}
-	if h.db != nil && mapsEqual(read, h.read) {
+	if h.db != nil && maps.EqualFunc(read, h.read, time.Time.Equal) {
 		return nil
 	}
 	db, err := knownhosts.NewDB(there...)
@@ -77,18 +78,6 @@ func (h *hostKeys) reload() error {
 	}
 	h.db, h.read = db, read
 	return nil
-}
-
-func mapsEqual(a, b map[string]time.Time) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || !v.Equal(w) {
-			return false
-		}
-	}
-	return true
 }
 
 // plainAlgorithms are those that a host may show itself by at first contact: keys, which can be remembered, not certificates, and nothing with
@@ -139,7 +128,8 @@ func (h *hostKeys) checkLocked(address string, remote net.Addr, key ssh.PublicKe
 
 // meet asks whether a host that is not known is the right one, and remembers it for good if so. Whatever became of the host meanwhile, in this process or
 // another, it is looked at again after every wait: only a host that is still unknown is accepted.
-func (h *hostKeys) meet(ctx context.Context, host, address string, unknown unknownKeyError) error {
+func (h *hostKeys) meet(ctx context.Context, r *route, unknown unknownKeyError) error {
+	host, address := r.name, r.knownAs
 	select {
 	case h.asking <- struct{}{}:
 		defer func() { <-h.asking }()
@@ -164,7 +154,7 @@ func (h *hostKeys) meet(ctx context.Context, host, address string, unknown unkno
 		Host: host, Address: address, Reason: HostKeyUnknown, Err: fmt.Errorf("it answers for the first time, with the key %s %s", first.KeyType, first.Fingerprint),
 		Remedy: "Compare the fingerprint with the host's own (ssh-keygen -lf " + hostKeyFile(key.Type()) + " there), then accept it when asked, or with --accept-new-host-keys",
 	}
-	if h.ask == nil {
+	if h.ask == nil || r.strict {
 		return refused
 	}
 	yes, err := h.ask(ctx, first)

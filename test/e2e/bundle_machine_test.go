@@ -98,7 +98,7 @@ func TestProgramsOnAMachine(t *testing.T) {
 				}
 			}
 			switch {
-			case strings.Contains(p.Name, "/coredns:"):
+			case strings.Contains(p.Name, "/coredns:") && p.Revision != "":
 				says("ctr run --rm "+p.Name+" commit /coredns -version", p.Revision)
 			case strings.Contains(p.Name, "/etcd:"):
 				says("ctr run --rm "+p.Name+" tools etcdctl version", "etcdctl version: "+strings.TrimPrefix(p.Version, "v"))
@@ -163,8 +163,8 @@ func TestPackagesOnAMachine(t *testing.T) {
 	f.machines(t, "up", "--count", "1")
 	root := t.TempDir()
 	must(t, kubewright, "bundle", "unpack", versions(t)[0], "packages", root)
-	f.copyTo(t, "m1", filepath.Join(root, bundleDir), "/"+bundleDir)
-	const apt = "export APT_CONFIG=/" + bundleDir + "/apt.conf DEBIAN_FRONTEND=noninteractive; "
+	f.copyTo(t, "m1", filepath.Join(root, bundle.PackagesDir), bundle.PackagesDir)
+	const apt = "export APT_CONFIG=" + bundle.PackagesDir + "/apt.conf DEBIAN_FRONTEND=noninteractive; "
 	// A host whose administrator has ideas of his own.
 	f.on(t, "m1", `printf 'APT::Install-Recommends "true";\nDPkg::Path "/usr/sbin:/usr/bin:/sbin:/bin";\nDPkg::Pre-Invoke { "exit 1"; };\n' >/etc/apt/apt.conf.d/99own; printf 'Package: *\nPin: origin ""\nPin-Priority: -1\n' >/etc/apt/preferences.d/own`)
 	own := f.on(t, "m1", "cat /etc/apt/sources.list; ls -A /etc/apt/sources.list.d /var/lib/apt/lists")
@@ -210,8 +210,6 @@ func TestPackagesOnAMachine(t *testing.T) {
 		}
 	}
 }
-
-const bundleDir = "var/lib/kubewright/packages"
 
 // TestControlPlaneAnswers starts etcd, the API server, the scheduler and the controller manager of each bundle from its images, with what
 // kubeadm of the bundle writes for them, and asks each whether it is well.

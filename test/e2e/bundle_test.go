@@ -91,8 +91,8 @@ func TestBundles(t *testing.T) {
 				continue
 			}
 			p := b.Parts[found]
-			if p.Name != name+":"+tag && p.KubeadmBy != tag {
-				t.Errorf("kubeadm of %s names %s; the bundle has %s and says that kubeadm names %q", v, strings.TrimSpace(image), p.Name, p.KubeadmBy)
+			if p.Name != name+":"+tag && p.KubeadmTag != tag {
+				t.Errorf("kubeadm of %s names %s; the bundle has %s and says that kubeadm names %q", v, strings.TrimSpace(image), p.Name, p.KubeadmTag)
 			}
 		}
 	}

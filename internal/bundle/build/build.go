@@ -251,7 +251,7 @@ func (b *builder) once(ctx context.Context, name, key string, again bool, n note
 	if err == nil && !held {
 		say("waiting for another command that builds it")
 		held, err = lock.TryLockContext(ctx, 100*time.Millisecond)
-		if info, err := os.Stat(notePath(b.store, name, key)); err == nil && info.ModTime().After(start) {
+		if info, err := os.Stat(filepath.Join(b.store.Builds(), noteName(name, key))); err == nil && info.ModTime().After(start) {
 			again = false // that one has just made it
 		}
 	}

@@ -28,9 +28,6 @@ func (debian) tools() []tool {
 	return []tool{{"apt-get", "apt"}, {"apt-ftparchive", "apt-utils"}, {"dpkg-deb", "dpkg"}}
 }
 
-// PackagesDir is where a host unpacks the repository of packages. The files in it name it.
-const PackagesDir = "/var/lib/kubewright/packages"
-
 // collect asks the package sources that this computer is configured with for packages and all that they depend on, as if nothing
 // were installed; apt verifies their signatures. The packages for hosts become a repository of their own.
 func (d debian) collect(ctx context.Context, store *bundle.Store, t toolchain, dir string, say func(string)) (collection, error) {
@@ -297,12 +294,12 @@ func (a apt) describe(ctx context.Context, store *bundle.Store, d debian, reposi
 	}
 	// The time of the build has no place in it. Debian's tools want a date; it is the start of all of them.
 	release = regexp.MustCompile(`(?m)^Date: .*$`).ReplaceAll(release, []byte("Date: Thu, 01 Jan 1970 00:00:00 UTC"))
-	in := func(name string) string { return strings.TrimPrefix(path.Join(PackagesDir, name), "/") }
+	in := func(name string) string { return strings.TrimPrefix(path.Join(bundle.PackagesDir, name), "/") }
 	return putLayer(store, map[string]entry{
 		in("Packages"):                    {mode: 0o644, content: packages},
 		in("Release"):                     {mode: 0o644, content: release},
-		in("sources.list"):                {mode: 0o644, content: fmt.Appendf(nil, "deb [trusted=yes] file:%s ./\n", PackagesDir)},
-		in("apt.conf"):                    {mode: 0o644, content: fmt.Appendf(nil, hostConfig, PackagesDir)},
+		in("sources.list"):                {mode: 0o644, content: fmt.Appendf(nil, "deb [trusted=yes] file:%s ./\n", bundle.PackagesDir)},
+		in("apt.conf"):                    {mode: 0o644, content: fmt.Appendf(nil, hostConfig, bundle.PackagesDir)},
 		in("lists/partial"):               {dir: true, mode: 0o755},
 		in("no-start/invoke-rc.d"):        {mode: 0o755, content: []byte(noStart)},
 		in("no-start/deb-systemd-invoke"): {mode: 0o755, content: []byte(noStart)},

@@ -46,14 +46,12 @@ func (r record) blobs() map[v1.Hash]int64 {
 	return all
 }
 
-// notePath is the file of a note. The name tells people what it is of.
-func notePath(store *bundle.Store, name, key string) string {
-	return filepath.Join(store.Builds(), name+"-"+key+".json")
-}
+// noteName is the name of a note's file, which tells people what it is of.
+func noteName(name, key string) string { return name + "-" + key + ".json" }
 
 // recall reads a note, and says whether it is there and all of its blobs are, undamaged.
 func recall(store *bundle.Store, name, key string, n note) (bool, error) {
-	b, err := os.ReadFile(notePath(store, name, key))
+	b, err := os.ReadFile(filepath.Join(store.Builds(), noteName(name, key)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -77,7 +75,7 @@ func remember(store *bundle.Store, name, key string, n note) error {
 	if err != nil {
 		return err
 	}
-	return store.WriteNote(filepath.Base(notePath(store, name, key)), b)
+	return store.WriteNote(noteName(name, key), b)
 }
 
 // layoutVersion changes when the same inputs are made into something else by this package.
