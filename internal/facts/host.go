@@ -1,0 +1,96 @@
+// Package facts says what a machine and a cluster are, as found: immutable values that the agent gathers in one round trip and that components
+// decide by. It knows nothing of what is wanted, and reads nothing itself.
+package facts
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Host is what a machine is.
+type Host struct {
+	Identity Identity `json:"identity"`
+	// BootID is the kernel's random name of this boot (/proc/sys/kernel/random/boot_id).
+	BootID string `json:"bootID"`
+	// Hostname is the kernel's.
+	Hostname string `json:"hostname"`
+	OS       OS     `json:"os"`
+	// Kernel is its release: "6.1.0-18-amd64".
+	Kernel string `json:"kernel"`
+	// Arch is as in Go and OCI: "amd64".
+	Arch string `json:"arch"`
+	// Virtualization is what systemd-detect-virt(1) names it: "kvm", "systemd-nspawn"; empty on bare metal.
+	Virtualization string `json:"virtualization,omitempty"`
+	// Container says that it shares its kernel with others, so that some of it cannot be changed.
+	Container bool `json:"container,omitempty"`
+	// CPUs that may be used.
+	CPUs int `json:"cpus"`
+	// Memory in bytes.
+	Memory uint64 `json:"memory"`
+	// Cgroup is the version of control groups: 1 or 2.
+	Cgroup int `json:"cgroup"`
+	// Systemd is its version: 252; 0 if it does not run.
+	Systemd int `json:"systemd"`
+	// RaisePriority says whether processes may be given negative OOM scores and more resources (CAP_SYS_RESOURCE is in the bounding set).
+	RaisePriority bool `json:"raisePriority"`
+	// SetClock says whether the clock may be set (CAP_SYS_TIME is in the bounding set).
+	SetClock bool `json:"setClock"`
+	// LoadModules says whether kernel modules may be loaded (CAP_SYS_MODULE, and the kernel's modules are there).
+	LoadModules bool `json:"loadModules"`
+	// Firewall that runs: "firewalld", "ufw", or empty.
+	Firewall string `json:"firewall,omitempty"`
+	// SELinux is "enforcing", "permissive", or empty where there is none.
+	SELinux string `json:"selinux,omitempty"`
+	// Packages is the package manager: "apt", "dnf", or empty.
+	Packages string `json:"packages,omitempty"`
+	// Clocks are the units that keep the clock and are active: "chrony.service", "systemd-timesyncd.service".
+	Clocks []string `json:"clocks,omitempty"`
+	// Addresses of its interfaces, loopback and link-local ones aside.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Free is the room in bytes on the file systems of some directories: "/var/lib", "/".
+	Free map[string]uint64 `json:"free,omitempty"`
+	// Clock is its time when it was asked.
+	Clock time.Time `json:"clock"`
+	// ClockOffset is how far its clock is ahead of the operator's, give or take half of ClockError. Filled in by who asked.
+	ClockOffset time.Duration `json:"clockOffset"`
+	// ClockError is how long the question took.
+	ClockError time.Duration `json:"clockError"`
+	// Inventory is what it remembers of the cluster's hosts; control planes do.
+	Inventory *Inventory `json:"inventory,omitempty"`
+}
+
+// OS is the operating system, as os-release(5) names it.
+type OS struct {
+	ID      string   `json:"id"`      // "debian"
+	Like    []string `json:"like"`    // of ubuntu: "debian"
+	Version string   `json:"version"` // "12"
+	Name    string   `json:"name"`    // "Debian GNU/Linux 12 (bookworm)"
+}
+
+// Identity is who a machine is, and whose. It lies in /var/lib/kubewright/identity.json; before the first run it is empty.
+type Identity struct {
+	// Machine is a random name that the machine was given when Kubewright first wrote to it. Unlike /etc/machine-id, clones of disks are told apart by whoever
+	// made them only; so it goes with the one of the system that it was given to.
+	Machine string `json:"machine,omitempty"`
+	// Cluster is the random name of the cluster that it belongs to.
+	Cluster string `json:"cluster,omitempty"`
+	// ClusterName is what people call the cluster.
+	ClusterName string `json:"clusterName,omitempty"`
+}
+
+// Inventory is what is remembered of all hosts of a cluster, on every control plane, so that hosts that left the cluster file can still be reached.
+type Inventory struct {
+	Cluster string          `json:"cluster"`
+	Hosts   []InventoryHost `json:"hosts"` // in order of their names
+}
+
+// InventoryHost is how a host was reached.
+type InventoryHost struct {
+	Name    string   `json:"name"`
+	Address string   `json:"address"`
+	Port    int      `json:"port,omitempty"`
+	User    string   `json:"user,omitempty"`
+	Bastion string   `json:"bastion,omitempty"`
+	Roles   []string `json:"roles"`
+	Machine string   `json:"machine,omitempty"` // empty if it was never seen
+}

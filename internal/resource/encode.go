@@ -1,0 +1,50 @@
+package resource
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Encoded is a resource or a probe on its way to an agent.
+type Encoded struct {
+	Kind string          `json:"kind"`
+	Spec json.RawMessage `json:"spec"`
+}
+
+// Encode makes a resource ready to travel.
+func Encode(r Resource) (Encoded, error) { return encode(r.ID().Kind, r) }
+
+// EncodeProbe makes a probe ready to travel.
+func EncodeProbe(p Probe) (Encoded, error) { return encode(p.ID().Kind, p) }
+
+func encode(kind string, v any) (Encoded, error) {
+	spec, err := json.Marshal(v)
+	if err != nil {
+		return Encoded{}, fmt.Errorf("encoding %s: %w", kind, err)
+	}
+	return Encoded{kind, spec}, nil
+}
+
+// Decode is the reverse of Encode. All kinds of resources stand here.
+func Decode(e Encoded) (Resource, error) {
+	switch e.Kind {
+	case "file":
+		return decode[File](e)
+	}
+	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
+}
+
+// DecodeProbe is the reverse of EncodeProbe. All kinds of probes stand here.
+func DecodeProbe(e Encoded) (Probe, error) {
+	switch e.Kind {
+	}
+	return nil, fmt.Errorf("probe of kind %q: this agent knows none", e.Kind)
+}
+
+func decode[T any](e Encoded) (T, error) {
+	var v T
+	if err := json.Unmarshal(e.Spec, &v); err != nil {
+		return v, fmt.Errorf("decoding %s: %w", e.Kind, err)
+	}
+	return v, nil
+}

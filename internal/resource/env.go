@@ -1,0 +1,146 @@
+package resource
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"time"
+)
+
+// Env is the machine that resources act on, and the few things that come to them late.
+type Env struct {
+	Files   Files
+	Systemd Systemd
+	Kernel  Kernel
+	Exec    Exec
+	// Blob is content by digest ("sha256:…"). What it returns is verified by then: a reader that ends without an error had the right content.
+	Blob func(ctx context.Context, digest string) (io.ReadCloser, error)
+	// Kept is the content of a file that a Keeper replaced, by digest.
+	Kept func(digest string) (io.ReadCloser, error)
+	// Progress is told how far something is that takes longer than a second; may be nil.
+	Progress func(message string)
+}
+
+// Attributes are what a file has beside its content.
+type Attributes struct {
+	Mode  fs.FileMode // permissions
+	Owner string      // a user's name or number; root if empty
+	Group string      // a group's name or number; root if empty
+}
+
+// Info is what a path leads to. Type is that of the path itself; links are not followed.
+type Info struct {
+	Type  fs.FileMode // fs.FileMode.Type: 0 is a regular file
+	Mode  fs.FileMode // permissions
+	Owner string      // name if it has one, or number
+	Group string
+	Size  int64
+	Link  string // where a symbolic link points
+}
+
+// Files are the machine's. Paths are absolute. What is not there is an error that is fs.ErrNotExist, but for removals, which it satisfies.
+type Files interface {
+	Stat(path string) (Info, error)
+	Open(path string) (io.ReadCloser, error)
+	// Write replaces a file as a whole, or leaves it as it was; it is on the disk when Write returns. Missing directories above it are made.
+	Write(path string, a Attributes, content io.Reader) error
+	SetAttributes(path string, a Attributes) error
+	// Mkdir makes a directory and those above it that are missing.
+	Mkdir(path string, a Attributes) error
+	// Link makes a symbolic link, or replaces one or a file.
+	Link(target, path string) error
+	// Remove removes a file, a link or an empty directory.
+	Remove(path string) error
+	RemoveAll(path string) error
+	// List names what a directory holds, sorted.
+	List(path string) ([]string, error)
+	// Free is the room in bytes for others than root below a path that need not be there yet.
+	Free(path string) (uint64, error)
+}
+
+// UnitState is what systemd says of a unit.
+type UnitState struct {
+	Load    string // "loaded", "not-found", "masked"
+	Active  string // "active", "inactive", "failed", "activating"
+	Sub     string // "running", "dead", "exited"
+	File    string // "enabled", "disabled", "static", "masked", empty
+	Result  string // of the last run: "success", "exit-code"
+	Reload  bool   // its file changed since systemd read it
+	Started time.Time
+}
+
+// Systemd is the machine's. Names are full: "containerd.service".
+type Systemd interface {
+	Unit(ctx context.Context, name string) (UnitState, error)
+	// DaemonReload makes systemd read its units again.
+	DaemonReload(ctx context.Context) error
+	// Start, Stop and Restart return when it is so; their errors carry the last lines that the unit logged.
+	Start(ctx context.Context, name string) error
+	Stop(ctx context.Context, name string) error
+	Restart(ctx context.Context, name string) error
+	Enable(ctx context.Context, name string) error
+	Disable(ctx context.Context, name string) error
+	Mask(ctx context.Context, name string) error
+	Unmask(ctx context.Context, name string) error
+	// Log is the last lines that a unit logged.
+	Log(ctx context.Context, name string, lines int) ([]string, error)
+}
+
+// ModuleState is what the kernel knows of a module.
+type ModuleState string
+
+// States of a module.
+const (
+	ModuleLoaded    ModuleState = "loaded" // or built in
+	ModuleAvailable ModuleState = "available"
+	ModuleMissing   ModuleState = "missing"
+)
+
+// Swap is a swap area in use.
+type Swap struct {
+	Path string // file or device
+	Size uint64 // bytes
+}
+
+// Kernel is the machine's, or the part of a shared one that the machine may touch.
+type Kernel interface {
+	// Sysctl reads a value by its name with dots; fs.ErrNotExist if this kernel has none of that name.
+	Sysctl(name string) (string, error)
+	// SetSysctl fails with fs.ErrPermission where the machine may not.
+	SetSysctl(name, value string) error
+	Module(name string) (ModuleState, error)
+	LoadModule(ctx context.Context, name string) error
+	UnloadModule(ctx context.Context, name string) error
+	Swaps() ([]Swap, error)
+	SwapOff(path string) error
+	SwapOn(path string) error
+	Hostname() (string, error)
+	SetHostname(name string) error
+	// Now is the machine's clock.
+	Now() time.Time
+}
+
+// Command is a program to run. What is secret goes to its standard input, never into arguments or environment.
+type Command struct {
+	Name  string   // looked up in the usual directories
+	Args  []string //
+	Env   []string // "NAME=value", in addition to the agent's
+	Stdin io.Reader
+}
+
+// Output is what a program said and how it ended.
+type Output struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Exec runs programs on the machine. A program that fails is no error, its code tells; one that is not there is fs.ErrNotExist.
+type Exec interface {
+	Run(ctx context.Context, c Command) (Output, error)
+}
+
+func (e *Env) progress(message string) {
+	if e.Progress != nil {
+		e.Progress(message)
+	}
+}
