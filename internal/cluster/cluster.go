@@ -1,0 +1,215 @@
+// Package cluster is the model of a cluster that components decide by: what the cluster file says, complete, with the files that it names read.
+// It knows nothing of what machines are like, and does not change once it is loaded.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+)
+
+// Cluster is what shall be.
+type Cluster struct {
+	*v1alpha1.Cluster
+	// Registries are those of the cluster file, with what their references lead to.
+	Registries []Registry
+	// Files are those of the cluster file, with their content.
+	Files []File
+}
+
+// Registry is an image registry with what its references lead to.
+type Registry struct {
+	v1alpha1.Registry
+	// Authorities are the certificates in the file that it names; PEM.
+	Authorities []byte
+	// Password to log in with; a secret.
+	Password string
+}
+
+// File is a file of the user's with its content.
+type File struct {
+	v1alpha1.File
+	Content []byte
+}
+
+// MaxFile is how large a file of the user's may be, in bytes: it is held in memory and compared on every run.
+const MaxFile = 4 << 20
+
+// Load reads what a cluster file names. Paths in it are relative to dir.
+func Load(ctx context.Context, spec *v1alpha1.Cluster, dir string) (*Cluster, error) {
+	c := &Cluster{Cluster: spec}
+	var wrong []error
+	for i, r := range spec.Registries {
+		loaded := Registry{Registry: r}
+		if r.CA != "" {
+			content, err := readFile(dir, r.CA)
+			if err == nil && !bytes.Contains(content, []byte("-----BEGIN CERTIFICATE-----")) {
+				err = fmt.Errorf("%s holds no certificate in PEM form", r.CA)
+			}
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("registries[%d].ca: %w", i, err))
+			}
+			loaded.Authorities = content
+		}
+		if r.Credentials != nil {
+			password, err := password(ctx, *r.Credentials, dir)
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("registries[%d].credentials: %w", i, err))
+			}
+			loaded.Password = password
+		}
+		c.Registries = append(c.Registries, loaded)
+	}
+	for i, f := range spec.Files {
+		content, err := readFile(dir, f.Source)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("files[%d].source: %w", i, err))
+		}
+		c.Files = append(c.Files, File{f, content})
+	}
+	return c, errors.Join(wrong...)
+}
+
+// readFile reads a file that the cluster file names.
+func readFile(dir, name string) ([]byte, error) {
+	path := resolve(dir, name)
+	i, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !i.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	if i.Size() > MaxFile {
+		return nil, fmt.Errorf("%s has %d bytes; want at most %d", path, i.Size(), MaxFile)
+	}
+	return os.ReadFile(path)
+}
+
+func resolve(dir, name string) string {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// commandTime is how long a program may take to print a password.
+const commandTime = time.Minute
+
+// password finds a password where the cluster file says. It appears in no error.
+func password(ctx context.Context, c v1alpha1.Credentials, dir string) (string, error) {
+	var secret []byte
+	switch {
+	case c.PasswordFile != "":
+		content, err := readFile(dir, c.PasswordFile)
+		if err != nil {
+			return "", err
+		}
+		secret = content
+	case c.PasswordEnv != "":
+		value, set := os.LookupEnv(c.PasswordEnv)
+		if !set {
+			return "", fmt.Errorf("the environment variable %s is not set", c.PasswordEnv)
+		}
+		secret = []byte(value)
+	case len(c.PasswordCommand) > 0:
+		ctx, cancel := context.WithTimeout(ctx, commandTime)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, c.PasswordCommand[0], c.PasswordCommand[1:]...)
+		cmd.Dir = dir
+		cmd.Stderr = os.Stderr // it may ask for something
+		out, err := cmd.Output()
+		if err != nil {
+			return "", fmt.Errorf("running %s: %w", c.PasswordCommand[0], err)
+		}
+		secret = out
+	}
+	s := strings.TrimRight(string(secret), "\r\n")
+	if s == "" {
+		return "", errors.New("the password is empty")
+	}
+	return s, nil
+}
+
+// Host by its name; nil if there is none.
+func (c *Cluster) Host(name string) *v1alpha1.Host {
+	for i := range c.Hosts {
+		if c.Hosts[i].Name == name {
+			return &c.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// With are the hosts that have a role, in the order of the file.
+func (c *Cluster) With(role v1alpha1.Role) []v1alpha1.Host {
+	var hosts []v1alpha1.Host
+	for _, h := range c.Hosts {
+		if slices.Contains(h.Roles, role) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+// EtcdHosts carry members of etcd: those with the role, or all control planes if none has it.
+func (c *Cluster) EtcdHosts() []v1alpha1.Host {
+	if hosts := c.With(v1alpha1.Etcd); len(hosts) > 0 {
+		return hosts
+	}
+	return c.With(v1alpha1.ControlPlane)
+}
+
+// Keepers are the hosts that hold the cluster together: control planes and those of etcd. A run needs the locks of most of them.
+func (c *Cluster) Keepers() []v1alpha1.Host {
+	var hosts []v1alpha1.Host
+	for _, h := range c.Hosts {
+		if slices.Contains(h.Roles, v1alpha1.ControlPlane) || slices.Contains(h.Roles, v1alpha1.Etcd) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+// Groups of hosts that are disturbed together or not at all, by the first of these roles that a host has.
+const (
+	ControlPlanes = "control planes"
+	EtcdMembers   = "etcd members"
+	Balancers     = "load balancers"
+	Workers       = "workers"
+)
+
+// GroupOf is the group that a host belongs to.
+func GroupOf(h v1alpha1.Host) string {
+	switch {
+	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
+		return ControlPlanes
+	case slices.Contains(h.Roles, v1alpha1.Etcd):
+		return EtcdMembers
+	case slices.Contains(h.Roles, v1alpha1.LoadBalancer):
+		return Balancers
+	}
+	return Workers
+}
+
+// Permissions of a file of the user's. The cluster file was checked to hold an octal number.
+func (f File) Permissions() fs.FileMode {
+	var m fs.FileMode
+	_, _ = fmt.Sscanf(f.Mode, "%o", &m)
+	return m.Perm()
+}
