@@ -30,6 +30,30 @@ func Decode(e Encoded) (Resource, error) {
 	switch e.Kind {
 	case "file":
 		return decode[File](e)
+	case "directory":
+		return decode[Directory](e)
+	case "link":
+		return decode[Link](e)
+	case "block":
+		return decode[Block](e)
+	case "fstab":
+		return decode[FstabSwap](e)
+	case "swap":
+		return decode[Swap](e)
+	case "hostname":
+		return decode[Hostname](e)
+	case "sysctl":
+		return decode[Sysctl](e)
+	case "module":
+		return decode[KernelModule](e)
+	case "selinux":
+		return decode[SELinux](e)
+	case "firewall":
+		return decode[FirewallPorts](e)
+	case "identity":
+		return decode[Identity](e)
+	case "unit":
+		return decode[Unit](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }
@@ -37,6 +61,10 @@ func Decode(e Encoded) (Resource, error) {
 // DecodeProbe is the reverse of EncodeProbe. All kinds of probes stand here.
 func DecodeProbe(e Encoded) (Probe, error) {
 	switch e.Kind {
+	case "unit-active":
+		return decode[UnitActive](e)
+	case "answers":
+		return decode[Answers](e)
 	}
 	return nil, fmt.Errorf("probe of kind %q: this agent knows none", e.Kind)
 }

@@ -71,7 +71,10 @@ type UnitState struct {
 
 // Systemd is the machine's. Names are full: "containerd.service".
 type Systemd interface {
+	// Unit that is not there has Load "not-found", and is no error.
 	Unit(ctx context.Context, name string) (UnitState, error)
+	// Loaded names the units in systemd's memory that match one of some patterns ("*.swap"), sorted.
+	Loaded(ctx context.Context, patterns ...string) ([]string, error)
 	// DaemonReload makes systemd read its units again.
 	DaemonReload(ctx context.Context) error
 	// Start, Stop and Restart return when it is so; their errors carry the last lines that the unit logged.
@@ -96,8 +99,8 @@ const (
 	ModuleMissing   ModuleState = "missing"
 )
 
-// Swap is a swap area in use.
-type Swap struct {
+// SwapArea is a file or a device that the kernel swaps to.
+type SwapArea struct {
 	Path string // file or device
 	Size uint64 // bytes
 }
@@ -106,12 +109,18 @@ type Swap struct {
 type Kernel interface {
 	// Sysctl reads a value by its name with dots; fs.ErrNotExist if this kernel has none of that name.
 	Sysctl(name string) (string, error)
+	// SysctlSettable tells whether the machine may set a value, as far as that can be told without trying, and why not.
+	SysctlSettable(name string) (settable bool, why string)
 	// SetSysctl fails with fs.ErrPermission where the machine may not.
 	SetSysctl(name, value string) error
+	// Module takes one that is there but may not be loaded here for missing.
 	Module(name string) (ModuleState, error)
 	LoadModule(ctx context.Context, name string) error
+	// UnloadModule leaves one that is in use or built in, without an error.
 	UnloadModule(ctx context.Context, name string) error
-	Swaps() ([]Swap, error)
+	// Shared says that the kernel serves others, too: the machine is a container, and sees their swap areas.
+	Shared() bool
+	Swaps() ([]SwapArea, error)
 	SwapOff(path string) error
 	SwapOn(path string) error
 	Hostname() (string, error)
