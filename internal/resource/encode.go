@@ -54,6 +54,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Identity](e)
 	case "unit":
 		return decode[Unit](e)
+	case "program":
+		return decode[Program](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }

@@ -36,6 +36,10 @@ type Info struct {
 	Group string
 	Size  int64
 	Link  string // where a symbolic link points
+	// ModTime and Changed are when content, and content or attributes were last written (st_mtime, st_ctime); Inode is the file's number on its
+	// file system. A file of which all three and the size are as they were has the content it had.
+	ModTime, Changed time.Time
+	Inode            uint64
 }
 
 // Files are the machine's. Paths are absolute. What is not there is an error that is fs.ErrNotExist, but for removals, which it satisfies.
