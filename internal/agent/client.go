@@ -1,0 +1,376 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Blobs are contents by digest ("sha256:…").
+type Blobs interface {
+	Open(digest string) (io.ReadCloser, error)
+}
+
+// LostError is the end of the connection to an agent, or of the agent. What it was doing may or may not have been done.
+type LostError struct {
+	Host string
+	Err  error
+}
+
+func (e *LostError) Error() string { return fmt.Sprintf("%s: the agent was lost: %v", e.Host, e.Err) }
+
+func (e *LostError) Unwrap() error { return e.Err }
+
+// Client speaks to an agent. Its methods may be called from several goroutines at once.
+type Client struct {
+	host  string
+	grpc  *grpc.ClientConn
+	conn  *conn
+	blobs Blobs
+
+	ctx     context.Context // of the session
+	stop    context.CancelCauseFunc
+	owned   sync.WaitGroup
+	up      chan sessionUp
+	answers chan sessionDown // to what locks ask
+	locking sync.Mutex
+}
+
+// Connect begins a session with the agent at the other end of a stream, which it owns from now on. Close ends both.
+func Connect(ctx context.Context, host string, stream io.ReadWriteCloser, blobs Blobs) (*Client, error) {
+	c := &Client{host: host, conn: newConn(stream), blobs: blobs, up: make(chan sessionUp), answers: make(chan sessionDown, 1)}
+	// The session outlives the context of who connects; Close ends it.
+	c.ctx, c.stop = context.WithCancelCause(context.WithoutCancel(ctx))
+	var used atomic.Bool
+	var err error
+	c.grpc, err = grpc.NewClient("passthrough:///"+host,
+		grpc.WithTransportCredentials(insecure.NewCredentials()), // the stream is SSH's
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			if used.Swap(true) {
+				return nil, errUsed
+			}
+			return c.conn, nil
+		}),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		// Thousands of hosts at once: buffers are taken while they are needed.
+		grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(4<<10), grpc.WithSharedWriteBuffer(true),
+		grpc.WithIdleTimeout(0), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
+	)
+	if err != nil {
+		return nil, errors.Join(err, stream.Close())
+	}
+	session, err := c.grpc.NewStream(c.ctx, &grpc.StreamDesc{StreamName: "Session", ServerStreams: true, ClientStreams: true}, "/"+service+"/Session")
+	if err != nil {
+		c.Close()
+		return nil, c.explain(err)
+	}
+	c.owned.Go(func() { c.speak(session) })
+	c.owned.Go(func() { c.listen(session) })
+	c.owned.Go(func() {
+		select {
+		case <-c.conn.closed:
+			c.stop(errUsed)
+		case <-c.ctx.Done():
+		}
+	})
+	return c, nil
+}
+
+// speak says what is to be said, and that the client is there.
+func (c *Client) speak(session grpc.ClientStream) {
+	tick := time.NewTicker(BeatEvery)
+	defer tick.Stop()
+	say := func(m sessionUp) bool {
+		err := session.SendMsg(&m)
+		if err != nil {
+			c.stop(err)
+		}
+		return err == nil
+	}
+	for ok := say(sessionUp{}); ok; {
+		select {
+		case <-c.ctx.Done():
+			return
+		case m := <-c.up:
+			ok = say(m)
+		case <-tick.C:
+			ok = say(sessionUp{})
+		}
+	}
+}
+
+// listen takes what the agent says and asks for.
+func (c *Client) listen(session grpc.ClientStream) {
+	for {
+		var m sessionDown
+		if err := session.RecvMsg(&m); err != nil {
+			c.stop(err)
+			return
+		}
+		if m.Need != "" {
+			c.owned.Go(func() { c.supply(m.Need, m.Number) })
+			continue
+		}
+		select {
+		case c.answers <- m:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// pieceSize is how much of a blob travels at once, in bytes.
+const pieceSize = 64 << 10
+
+// supply sends a blob that the agent asked for. What goes wrong with the blob goes to the agent, and comes back as the error of the step.
+func (c *Client) supply(digest string, number int) {
+	ctx := metadata.AppendToOutgoingContext(c.ctx, numberKey, strconv.Itoa(number))
+	r, err := c.blobs.Open(digest)
+	if err != nil {
+		ctx = metadata.AppendToOutgoingContext(ctx, failedKey, err.Error())
+	} else {
+		defer func() { _ = r.Close() }()
+	}
+	put, sendErr := c.grpc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Put", ClientStreams: true}, "/"+service+"/Put")
+	if sendErr != nil {
+		return // the session is over
+	}
+	for err == nil {
+		// gRPC may hold on to what it sends, so each piece has its own memory.
+		piece := make([]byte, pieceSize)
+		var n int
+		n, err = io.ReadFull(r, piece)
+		if n > 0 {
+			if put.SendMsg(&chunk{piece[:n]}) != nil {
+				break // the agent wants no more of it; the answer says why, to who asked
+			}
+		}
+	}
+	// A blob that ends early is found out by its digest.
+	_ = put.CloseSend()
+	_ = put.RecvMsg(&putReply{})
+}
+
+// Done is closed when the session has ended, whoever ended it.
+func (c *Client) Done() <-chan struct{} { return c.ctx.Done() }
+
+// Close ends the session and the stream.
+func (c *Client) Close() {
+	c.stop(errUsed)
+	_ = c.grpc.Close()
+	_ = c.conn.Close()
+	c.owned.Wait()
+}
+
+// explain makes of what a call fails with what it means.
+func (c *Client) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	switch s.Code() {
+	case codes.OK:
+		return nil
+	case codes.FailedPrecondition:
+		return resource.BlockedError{Reason: s.Message()}
+	case codes.Aborted:
+		return resource.TransientError{Err: errors.New(s.Message())}
+	case codes.Canceled:
+		if c.ctx.Err() != nil {
+			return &LostError{c.host, context.Cause(c.ctx)}
+		}
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.Unavailable:
+		return &LostError{c.host, errors.New(s.Message())}
+	}
+	return errors.New(s.Message())
+}
+
+func (c *Client) call(ctx context.Context, method string, request, reply any) error {
+	return c.explain(c.grpc.Invoke(ctx, "/"+service+"/"+method, request, reply))
+}
+
+// Hello asks what the machine is.
+func (c *Client) Hello(ctx context.Context) (facts.Host, error) {
+	var r helloReply
+	asked := time.Now()
+	if err := c.call(ctx, "Hello", &helloRequest{}, &r); err != nil {
+		return facts.Host{}, err
+	}
+	took := time.Since(asked)
+	// The machine looked at its clock last, just before it answered.
+	r.Facts.ClockOffset = r.Facts.Clock.Sub(asked.Add(took))
+	r.Facts.ClockError = took
+	return r.Facts, nil
+}
+
+// Lock takes the machine's lock. If another run holds it, it says which.
+func (c *Client) Lock(ctx context.Context, h Holder) (busy *Holder, err error) {
+	m, err := c.ask(ctx, sessionUp{Lock: &h})
+	switch {
+	case err != nil:
+		return nil, err
+	case m.Failed != "":
+		return nil, fmt.Errorf("%s: taking the lock: %s", c.host, m.Failed)
+	}
+	return m.Busy, nil
+}
+
+// Unlock gives the machine's lock back.
+func (c *Client) Unlock(ctx context.Context) error {
+	_, err := c.ask(ctx, sessionUp{Unlock: true})
+	return err
+}
+
+// Finish has the agent finish the resource in hand and begin no other; calls that had more to do end with context.Canceled.
+func (c *Client) Finish() {
+	select {
+	case c.up <- sessionUp{Finish: true}:
+	case <-c.ctx.Done():
+	}
+}
+
+func (c *Client) ask(ctx context.Context, m sessionUp) (sessionDown, error) {
+	c.locking.Lock()
+	defer c.locking.Unlock()
+	select {
+	case <-c.answers: // to a question that nobody waited for
+	default:
+	}
+	select {
+	case c.up <- m:
+	case <-ctx.Done():
+		return sessionDown{}, ctx.Err()
+	case <-c.ctx.Done():
+		return sessionDown{}, &LostError{c.host, context.Cause(c.ctx)}
+	}
+	select {
+	case a := <-c.answers:
+		return a, nil
+	case <-ctx.Done():
+		return sessionDown{}, ctx.Err()
+	case <-c.ctx.Done():
+		return sessionDown{}, &LostError{c.host, context.Cause(c.ctx)}
+	}
+}
+
+// Observe asks how the machine differs from what some steps want; they have to be all that it shall have, since what else Kubewright put there is
+// no longer wanted.
+func (c *Client) Observe(ctx context.Context, steps []plan.Step) (plan.Observation, error) {
+	var request observeRequest
+	for _, s := range steps {
+		spec, err := encodeStep(s)
+		if err != nil {
+			return plan.Observation{}, err
+		}
+		request.Steps = append(request.Steps, spec)
+	}
+	var r observeReply
+	err := c.call(ctx, "Observe", &request, &r)
+	return r.Observation, err
+}
+
+func encodeStep(s plan.Step) (stepSpec, error) {
+	spec := stepSpec{Name: s.Name}
+	for _, r := range s.Resources {
+		e, err := resource.Encode(r)
+		if err != nil {
+			return spec, err
+		}
+		spec.Resources = append(spec.Resources, e)
+	}
+	var err error
+	spec.Ensures, err = encodeProbes(s.Ensures)
+	return spec, err
+}
+
+func encodeProbes(probes []resource.Probe) ([]resource.Encoded, error) {
+	var encoded []resource.Encoded
+	for _, p := range probes {
+		e, err := resource.EncodeProbe(p)
+		if err != nil {
+			return nil, err
+		}
+		encoded = append(encoded, e)
+	}
+	return encoded, nil
+}
+
+// Check asks what of some probes is not well, and why, by resource.ID.String. What will not be by waiting is an error, too.
+func (c *Client) Check(ctx context.Context, probes []resource.Probe) (map[string]string, error) {
+	encoded, err := encodeProbes(probes)
+	if err != nil {
+		return nil, err
+	}
+	var r checkReply
+	if err := c.call(ctx, "Check", &checkRequest{encoded}, &r); err != nil {
+		return nil, err
+	}
+	for _, id := range r.Hopeless {
+		return r.Unwell, fmt.Errorf("%s: %s", id, r.Unwell[id])
+	}
+	return r.Unwell, nil
+}
+
+// Apply makes the resources of a step true, in order. It stops at the first that fails.
+func (c *Client) Apply(ctx context.Context, s plan.Step, progress func(Progress)) error {
+	spec, err := encodeStep(s)
+	if err != nil {
+		return err
+	}
+	return c.stream(ctx, "Apply", &applyRequest{spec}, progress)
+}
+
+// Remove takes away what Kubewright put there, last things first.
+func (c *Client) Remove(ctx context.Context, ids []resource.ID, progress func(Progress)) error {
+	return c.stream(ctx, "Remove", &removeRequest{Resources: ids}, progress)
+}
+
+// Reset takes away all that Kubewright put there, and all that it remembers.
+func (c *Client) Reset(ctx context.Context, progress func(Progress)) error {
+	return c.stream(ctx, "Remove", &removeRequest{All: true}, progress)
+}
+
+func (c *Client) stream(ctx context.Context, method string, request any, progress func(Progress)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := c.grpc.NewStream(ctx, &grpc.StreamDesc{StreamName: method, ServerStreams: true}, "/"+service+"/"+method)
+	if err != nil {
+		return c.explain(err)
+	}
+	if err := errors.Join(s.SendMsg(request), s.CloseSend()); err != nil && !errors.Is(err, io.EOF) {
+		return c.explain(err)
+	}
+	for {
+		var p Progress
+		err := s.RecvMsg(&p)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return c.explain(err)
+		}
+		progress(p)
+	}
+}

@@ -1,0 +1,615 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Dir is where Kubewright keeps what a machine has to remember.
+const Dir = "/var/lib/kubewright"
+
+// ServeOptions are the machine that an agent works on.
+type ServeOptions struct {
+	// Env is the machine; its Blob, Kept and Progress are the agent's business.
+	Env resource.Env
+	// Facts says what the machine is.
+	Facts func(ctx context.Context, env *resource.Env) (facts.Host, error)
+	// Lock is the machine's lock.
+	Lock Locker
+}
+
+// Locker is the lock of a machine. Whoever holds it when its process ends holds it no more.
+type Locker interface {
+	// TryLock takes it, or says who has it.
+	TryLock(h Holder) (release func(), busy *Holder, err error)
+}
+
+// grace is how long a resource in hand may go on when nobody is there to hear of it.
+const grace = 5 * time.Minute
+
+// Serve is the agent: it answers over a stream until that ends, or until its client says nothing for BeatTimeout. What is in hand then is
+// finished, and nothing else begun.
+func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error {
+	// What is in hand outlives the connection, but not the context.
+	a := &agent{options: o, needs: map[int]*need{}, owned: &ownedList{files: o.Env.Files}}
+	a.quit, a.quitting = context.WithCancelCause(ctx)
+	defer a.quitting(nil)
+	work, cut := context.WithCancel(ctx)
+	defer cut()
+	a.work = work
+	a.env = func() *resource.Env {
+		env := a.options.Env
+		env.Kept = a.owned.kept
+		env.Blob = a.blob
+		return &env
+	}
+	c := newConn(stream)
+	l := listen(c)
+	s := grpc.NewServer(grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+	s.RegisterService(description(), server(a))
+	var all sync.WaitGroup
+	all.Go(func() { _ = s.Serve(l) })
+	all.Go(func() {
+		select {
+		case <-c.closed:
+			a.quitting(errors.New("the connection ended"))
+		case <-a.quit.Done():
+		}
+	})
+	a.beat = make(chan struct{}, 1)
+	all.Go(a.listenForBeats)
+	<-a.quit.Done()
+	// Calls that wait for something end by themselves now; one that has something in hand may finish it.
+	finished := make(chan struct{})
+	all.Go(func() {
+		defer close(finished)
+		a.busy.Wait()
+	})
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+		cut()
+	case <-ctx.Done():
+		cut()
+	}
+	<-finished
+	s.Stop()
+	_ = l.Close()
+	_ = c.Close()
+	all.Wait()
+	a.unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return nil
+}
+
+type agent struct {
+	options ServeOptions
+	env     func() *resource.Env
+	quit    context.Context // ends when nothing new may begin
+	// quitting ends it, with why.
+	quitting context.CancelCauseFunc
+	work     context.Context // of what is in hand
+	busy     sync.WaitGroup  // calls that have something in hand
+	beat     chan struct{}
+	owned    *ownedList
+	finish   atomic.Bool // no further resource is to begin
+
+	mu      sync.Mutex
+	down    chan sessionDown // to the client; nil before its session
+	needs   map[int]*need
+	number  int
+	release func() // of the lock; nil while it is not held
+}
+
+func (a *agent) listenForBeats() {
+	timer := time.NewTimer(BeatTimeout)
+	defer timer.Stop()
+	for {
+		select {
+		case <-a.quit.Done():
+			return
+		case <-a.beat:
+			timer.Reset(BeatTimeout)
+		case <-timer.C:
+			a.quitting(fmt.Errorf("nothing was heard for %s", BeatTimeout))
+			return
+		}
+	}
+}
+
+func (a *agent) unlock() {
+	a.mu.Lock()
+	release := a.release
+	a.release = nil
+	a.mu.Unlock()
+	if release != nil {
+		release()
+	}
+}
+
+// explainError is an error as it travels; Client.explain is the reverse.
+func explainError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &resource.BlockedError{}):
+		return status.Error(codes.FailedPrecondition, err.Error())
+	case errors.As(err, &resource.TransientError{}):
+		return status.Error(codes.Aborted, err.Error())
+	}
+	return status.Error(codes.Unknown, err.Error())
+}
+
+func (a *agent) hello(ctx context.Context, _ *helloRequest) (*helloReply, error) {
+	f, err := a.options.Facts(ctx, a.env())
+	return &helloReply{f}, explainError(err)
+}
+
+// session hears the client, answers about the lock and asks for blobs, until either ends.
+func (a *agent) session(s grpc.ServerStream) error {
+	down := make(chan sessionDown)
+	a.mu.Lock()
+	if a.down != nil {
+		a.mu.Unlock()
+		return status.Error(codes.AlreadyExists, "there is a session already")
+	}
+	a.down = down
+	a.mu.Unlock()
+	ctx, cancel := context.WithCancel(s.Context())
+	var speaking sync.WaitGroup
+	speaking.Go(func() {
+		for {
+			select {
+			case m := <-down:
+				if s.SendMsg(&m) != nil {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	defer speaking.Wait()
+	defer cancel()
+	for {
+		var m sessionUp
+		if err := s.RecvMsg(&m); err != nil {
+			a.quitting(errors.New("the session ended"))
+			return nil
+		}
+		select {
+		case a.beat <- struct{}{}:
+		default:
+		}
+		switch {
+		case m.Finish:
+			a.finish.Store(true)
+		case m.Lock != nil:
+			if !a.say(ctx, a.lock(*m.Lock)) {
+				return nil
+			}
+		case m.Unlock:
+			a.unlock()
+			if !a.say(ctx, sessionDown{Unlocked: true}) {
+				return nil
+			}
+		}
+	}
+}
+
+func (a *agent) lock(h Holder) sessionDown {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.release != nil {
+		return sessionDown{Locked: true}
+	}
+	release, busy, err := a.options.Lock.TryLock(h)
+	switch {
+	case err != nil:
+		return sessionDown{Failed: err.Error()}
+	case busy != nil:
+		return sessionDown{Busy: busy}
+	}
+	a.release = release
+	return sessionDown{Locked: true}
+}
+
+// say tells the client something, and says whether that was possible.
+func (a *agent) say(ctx context.Context, m sessionDown) bool {
+	a.mu.Lock()
+	down := a.down
+	a.mu.Unlock()
+	if down == nil {
+		return false
+	}
+	select {
+	case down <- m:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-a.quit.Done():
+		return false
+	}
+}
+
+// need is a blob that was asked for.
+type need struct {
+	w *io.PipeWriter
+}
+
+// blob asks the client for a blob. Its reader fails at the end if the content is another one.
+func (a *agent) blob(ctx context.Context, digest string) (io.ReadCloser, error) {
+	r, w := io.Pipe()
+	a.mu.Lock()
+	a.number++
+	number := a.number
+	a.needs[number] = &need{w}
+	a.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { _ = w.CloseWithError(ctx.Err()) })
+	lost := context.AfterFunc(a.quit, func() { _ = w.CloseWithError(context.Cause(a.quit)) })
+	done := func() {
+		stop()
+		lost()
+		a.mu.Lock()
+		delete(a.needs, number)
+		a.mu.Unlock()
+	}
+	if !a.say(ctx, sessionDown{Need: digest, Number: number}) {
+		done()
+		return nil, fmt.Errorf("nobody is there to ask for %s", digest)
+	}
+	return &verified{r: r, done: done, hash: sha256.New(), digest: digest}, nil
+}
+
+// verified fails at the end of a content that is not the one that was asked for.
+type verified struct {
+	r      *io.PipeReader
+	done   func()
+	hash   hash.Hash
+	digest string
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.r.Read(p)
+	v.hash.Write(p[:n])
+	if errors.Is(err, io.EOF) {
+		if got := "sha256:" + hex.EncodeToString(v.hash.Sum(nil)); got != v.digest {
+			return n, fmt.Errorf("the content of %s arrived as %s", v.digest, got)
+		}
+	}
+	return n, err
+}
+
+func (v *verified) Close() error {
+	v.done()
+	return v.r.Close()
+}
+
+// put takes a blob that was asked for.
+func (a *agent) put(s grpc.ServerStream) error {
+	m, _ := metadata.FromIncomingContext(s.Context())
+	var number int
+	if v := m.Get(numberKey); len(v) == 1 {
+		number, _ = strconv.Atoi(v[0])
+	}
+	a.mu.Lock()
+	n := a.needs[number]
+	a.mu.Unlock()
+	if n == nil {
+		return status.Error(codes.NotFound, "nobody waits for this blob any more")
+	}
+	if v := m.Get(failedKey); len(v) == 1 {
+		_ = n.w.CloseWithError(errors.New(v[0]))
+		return s.SendMsg(&putReply{})
+	}
+	for {
+		var c chunk
+		err := s.RecvMsg(&c)
+		if errors.Is(err, io.EOF) {
+			_ = n.w.Close()
+			return s.SendMsg(&putReply{})
+		}
+		if err != nil {
+			_ = n.w.CloseWithError(fmt.Errorf("the connection ended while the content was on its way: %w", err))
+			return err
+		}
+		if _, err := n.w.Write(c.data); err != nil {
+			return status.Error(codes.Canceled, err.Error())
+		}
+	}
+}
+
+func (a *agent) observe(ctx context.Context, r *observeRequest) (*observeReply, error) {
+	env := a.env()
+	o := plan.Observation{Resources: map[string]resource.Observed{}, Unwell: map[string]string{}}
+	wanted := map[resource.ID]bool{}
+	boot, err := bootID(env)
+	if err != nil {
+		return nil, explainError(err)
+	}
+	for _, spec := range r.Steps {
+		s, err := decodeStep(spec)
+		if err != nil {
+			return nil, explainError(err)
+		}
+		for _, each := range s.resources {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			id := each.ID()
+			wanted[id] = true
+			seen, err := each.Observe(ctx, env)
+			if err != nil {
+				o.Resources[id.String()] = resource.Observed{State: resource.Unknown, Reason: err.Error()}
+				continue
+			}
+			pending, err := a.owned.pending(each, boot)
+			if err != nil {
+				return nil, explainError(err)
+			}
+			seen.Pending = pending
+			_, triggered := each.(resource.Triggered) // whether it is triggered now is for the plan to see
+			if triggered || len(pending) > 0 || seen.Note != "" || seen.Blocked != "" || len(each.Diff(seen)) > 0 {
+				o.Resources[id.String()] = seen
+			}
+		}
+		for id, why := range check(ctx, env, s.ensures) {
+			o.Unwell[id] = why.why
+		}
+	}
+	o.Removals, err = a.owned.unwanted(wanted)
+	return &observeReply{o}, explainError(err)
+}
+
+type step struct {
+	resources []resource.Resource
+	ensures   []resource.Probe
+}
+
+func decodeStep(spec stepSpec) (step, error) {
+	var s step
+	for _, e := range spec.Resources {
+		r, err := resource.Decode(e)
+		if err != nil {
+			return s, err
+		}
+		s.resources = append(s.resources, r)
+	}
+	var err error
+	s.ensures, err = decodeProbes(spec.Ensures)
+	return s, err
+}
+
+func decodeProbes(all []resource.Encoded) ([]resource.Probe, error) {
+	var probes []resource.Probe
+	for _, e := range all {
+		p, err := resource.DecodeProbe(e)
+		if err != nil {
+			return nil, err
+		}
+		probes = append(probes, p)
+	}
+	return probes, nil
+}
+
+type unwell struct {
+	why      string
+	hopeless bool
+}
+
+func check(ctx context.Context, env *resource.Env, probes []resource.Probe) map[string]unwell {
+	found := map[string]unwell{}
+	for _, p := range probes {
+		why, err := p.Check(ctx, env)
+		switch {
+		case err != nil:
+			found[p.ID().String()] = unwell{err.Error(), true}
+		case why != "":
+			found[p.ID().String()] = unwell{why, false}
+		}
+	}
+	return found
+}
+
+func (a *agent) check(ctx context.Context, r *checkRequest) (*checkReply, error) {
+	probes, err := decodeProbes(r.Probes)
+	if err != nil {
+		return nil, explainError(err)
+	}
+	reply := &checkReply{Unwell: map[string]string{}}
+	for id, u := range check(ctx, a.env(), probes) {
+		reply.Unwell[id] = u.why
+		if u.hopeless {
+			reply.Hopeless = append(reply.Hopeless, id)
+		}
+	}
+	return reply, nil
+}
+
+// begin is called before anything is written. It fails where that is not allowed.
+func (a *agent) begin() (done func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.release == nil {
+		return nil, status.Error(codes.PermissionDenied, "nothing is written without the machine's lock")
+	}
+	if a.quit.Err() != nil {
+		return nil, status.Error(codes.Unavailable, context.Cause(a.quit).Error())
+	}
+	a.busy.Add(1)
+	return a.busy.Done, nil
+}
+
+// over says why nothing further may begin.
+func (a *agent) over(s grpc.ServerStream) error {
+	if a.quit.Err() != nil {
+		return status.Error(codes.Unavailable, context.Cause(a.quit).Error())
+	}
+	if err := s.Context().Err(); err != nil {
+		return status.FromContextError(err).Err()
+	}
+	if a.finish.Load() {
+		return status.Error(codes.Canceled, "the run was interrupted")
+	}
+	return nil
+}
+
+// apply makes a step's resources true, one after the other. What is in hand is finished even if the client goes away.
+func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
+	done, err := a.begin()
+	if err != nil {
+		return err
+	}
+	defer done()
+	st, err := decodeStep(r.Step)
+	if err != nil {
+		return explainError(err)
+	}
+	env := a.env()
+	boot, err := bootID(env)
+	if err != nil {
+		return explainError(err)
+	}
+	for _, each := range st.resources {
+		if err := a.over(s); err != nil {
+			return err
+		}
+		id := each.ID()
+		said := make(chan struct{})
+		// What a resource says while it works must not make it wait for the client.
+		messages := make(chan string, 1)
+		go func() {
+			defer close(said)
+			for m := range messages {
+				_ = s.SendMsg(&Progress{Resource: id, Phase: At, Message: m})
+			}
+		}()
+		env.Progress = func(message string) {
+			select {
+			case messages <- message:
+			default:
+			}
+		}
+		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
+		changed, err := a.applyResource(env, each, st.resources, boot)
+		env.Progress = nil
+		close(messages)
+		<-said
+		if err != nil {
+			return explainError(fmt.Errorf("%s: %w", id, err))
+		}
+		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: changed})
+	}
+	return nil
+}
+
+// applyResource makes a resource true if it is not, and makes sure that it is. What has to be remembered is written before.
+func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []resource.Resource, boot string) (changed bool, err error) {
+	o, err := r.Observe(a.work, env)
+	if err != nil {
+		return false, err
+	}
+	if o.Blocked != "" {
+		return false, resource.BlockedError{Reason: o.Blocked}
+	}
+	pending, err := a.owned.pending(r, boot)
+	if err != nil {
+		return false, err
+	}
+	differs := len(r.Diff(o)) > 0
+	if !differs && len(pending) == 0 {
+		return false, nil
+	}
+	if err := a.owned.add(r, o); err != nil {
+		return false, fmt.Errorf("remembering what was there before: %w", err)
+	}
+	if err := a.owned.mark(r, step, boot); err != nil {
+		return false, fmt.Errorf("remembering what it triggers: %w", err)
+	}
+	if t, ok := r.(resource.Triggered); ok && len(pending) > 0 {
+		err = t.Fire(a.work, env)
+	} else {
+		err = r.Apply(a.work, env)
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := a.owned.unmark(r.ID()); err != nil {
+		return false, err
+	}
+	if o, err = r.Observe(a.work, env); err != nil {
+		return true, fmt.Errorf("looking whether it is so now: %w", err)
+	}
+	if o.Blocked != "" {
+		return true, resource.BlockedError{Reason: o.Blocked}
+	}
+	for _, c := range r.Diff(o) {
+		return true, fmt.Errorf("it was applied, but still differs: %s. Does something else on the machine change it back?", c)
+	}
+	return true, nil
+}
+
+// remove undoes resources, in the order that is given.
+func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
+	done, err := a.begin()
+	if err != nil {
+		return err
+	}
+	defer done()
+	ids := r.Resources
+	if r.All {
+		if ids, err = a.owned.unwanted(nil); err != nil {
+			return explainError(err)
+		}
+	}
+	env := a.env()
+	for _, id := range ids {
+		if err := a.over(s); err != nil {
+			return err
+		}
+		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
+		e, err := a.owned.entry(id)
+		if err == nil && e != nil {
+			var each resource.Resource
+			if each, err = resource.Decode(e.Resource); err == nil {
+				err = each.Undo(a.work, env, e.Previous)
+			}
+			if err == nil {
+				err = a.owned.drop(id)
+			}
+		}
+		if err != nil {
+			return explainError(fmt.Errorf("taking away %s: %w", id, err))
+		}
+		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: true})
+	}
+	if r.All {
+		if err := env.Files.RemoveAll(Dir); err != nil {
+			return explainError(fmt.Errorf("removing %s: %w", Dir, err))
+		}
+	}
+	return nil
+}
