@@ -56,6 +56,10 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Unit](e)
 	case "program":
 		return decode[Program](e)
+	case "images":
+		return decode[Images](e)
+	case "packages":
+		return decode[Packages](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }

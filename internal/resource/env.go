@@ -1,9 +1,12 @@
 package resource
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -150,6 +153,24 @@ type Output struct {
 // Exec runs programs on the machine. A program that fails is no error, its code tells; one that is not there is fs.ErrNotExist.
 type Exec interface {
 	Run(ctx context.Context, c Command) (Output, error)
+}
+
+// output is what a program printed that has to succeed.
+func (e *Env) output(ctx context.Context, name string, args ...string) (string, error) {
+	o, err := e.Exec.Run(ctx, Command{Name: name, Args: args})
+	if err != nil {
+		return "", fmt.Errorf("running %s: %w", name, err)
+	}
+	if o.Code != 0 {
+		return "", fmt.Errorf("%s %s failed with code %d: %s", name, strings.Join(args, " "), o.Code, o.last())
+	}
+	return o.Stdout, nil
+}
+
+// last is the last line that a program said, errors first.
+func (o Output) last() string {
+	said := cmp.Or(strings.TrimSpace(o.Stderr), strings.TrimSpace(o.Stdout), "it said nothing")
+	return strings.TrimSpace(said[strings.LastIndex(said, "\n")+1:])
 }
 
 func (e *Env) progress(message string) {

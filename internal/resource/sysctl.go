@@ -1,5 +1,13 @@
 package resource
 
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
 // Sysctl is the value of a kernel parameter now. That it is there after a boot, too, is a File of /etc/sysctl.d.
 type Sysctl struct {
 	Name  string `json:"name"` // with dots: "net.ipv4.ip_forward"
@@ -8,7 +16,120 @@ type Sysctl struct {
 	Optional string `json:"optional,omitempty"`
 	// Module is the kernel module that brings it; loading it may be planned.
 	Module string `json:"module,omitempty"`
-	unfinished
 }
 
+// ID is its name.
 func (s Sysctl) ID() ID { return ID{"sysctl", s.Name} }
+
+// normal is a value as it is compared: the kernel separates with tabs what people separate with spaces.
+func normal(value string) string { return strings.Join(strings.Fields(value), " ") }
+
+// Observe reads the value and, if it differs, whether it can be set.
+func (s Sysctl) Observe(_ context.Context, env *Env) (Observed, error) {
+	value, err := env.Kernel.Sysctl(s.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.observeMissing(env)
+	}
+	if err != nil {
+		return Observed{}, fmt.Errorf("reading the kernel parameter %s: %w", s.Name, err)
+	}
+	values := map[string]string{"value": normal(value)}
+	o := Observed{State: Present, Values: values}
+	if normal(value) == normal(s.Value) {
+		return o, nil
+	}
+	settable, why := env.Kernel.SysctlSettable(s.Name)
+	if settable && s.Optional != "" {
+		if why, err = passedOver(env, s.ID(), normal(s.Value)); err != nil {
+			return Observed{}, err
+		}
+		settable = why == ""
+	}
+	if !settable {
+		why = fmt.Sprintf("it is %s and cannot be set to %s: %s", normal(value), normal(s.Value), why)
+		o = impossible(env, Present, why, s.Optional, "allow it, or ask for the value that it has")
+		o.Values = values
+	}
+	return o, nil
+}
+
+func (s Sysctl) observeMissing(env *Env) (Observed, error) {
+	why, remedy := "this kernel has no "+s.Name, "boot one that has it"
+	if s.Module != "" {
+		state, err := env.Kernel.Module(s.Module)
+		if err != nil {
+			return Observed{}, fmt.Errorf("asking for the kernel module %s: %w", s.Module, err)
+		}
+		if state == ModuleAvailable {
+			return Observed{State: Absent}, nil
+		}
+		why += fmt.Sprintf(" (the module %s is %s)", s.Module, state)
+	}
+	return impossible(env, Absent, why, s.Optional, remedy), nil
+}
+
+// Diff compares the values.
+func (s Sysctl) Diff(o Observed) []Change {
+	switch {
+	case o.Note != "": // it cannot be set, which is harmless
+		return nil
+	case o.State == Absent:
+		return []Change{{What: "value", Old: "unset", New: normal(s.Value)}}
+	case o.Value("value") != normal(s.Value):
+		return []Change{{What: "value", Old: o.Value("value"), New: normal(s.Value)}}
+	}
+	return nil
+}
+
+// Apply sets it. Where that turns out to be impossible and it is optional, this is remembered for Observe.
+func (s Sysctl) Apply(ctx context.Context, env *Env) error {
+	o, err := s.Observe(ctx, env)
+	switch {
+	case err != nil:
+		return err
+	case o.Blocked != "":
+		return BlockedError{o.Blocked}
+	case len(s.Diff(o)) == 0:
+		return nil
+	}
+	err = env.Kernel.SetSysctl(s.Name, s.Value)
+	if err == nil {
+		value, readErr := env.Kernel.Sysctl(s.Name)
+		switch {
+		case readErr != nil:
+			return fmt.Errorf("reading the kernel parameter %s: %w", s.Name, readErr)
+		case normal(value) == normal(s.Value):
+			return forgetPassedOver(env, s.ID())
+		}
+		err = BlockedError{"it stays " + normal(value)}
+	}
+	if _, refused := errors.AsType[BlockedError](err); !refused && !cannot(err) {
+		return fmt.Errorf("setting the kernel parameter %s to %s: %w", s.Name, s.Value, err)
+	}
+	if s.Optional != "" {
+		return passOver(env, s.ID(), normal(s.Value), err)
+	}
+	return BlockedError{fmt.Sprintf("the kernel parameter %s cannot be set to %s here: %v", s.Name, s.Value, err)}
+}
+
+// Undo puts its value back, where it had one.
+func (s Sysctl) Undo(_ context.Context, env *Env, previous Observed) error {
+	if err := forgetPassedOver(env, s.ID()); err != nil {
+		return err
+	}
+	was, ok := previous.Values["value"]
+	if !ok {
+		return nil // it goes with its module
+	}
+	value, err := env.Kernel.Sysctl(s.Name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && normal(value) == normal(was) {
+		return nil
+	}
+	if err == nil {
+		err = env.Kernel.SetSysctl(s.Name, was)
+	}
+	if err != nil {
+		return fmt.Errorf("setting the kernel parameter %s back to %s: %w", s.Name, was, err)
+	}
+	return nil
+}

@@ -1,0 +1,520 @@
+package resource
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Packages are packages of Debian that are installed, from a repository of a bundle and nothing else. A machine has one such resource.
+type Packages struct {
+	Names []string `json:"names"`
+	// Repository is the digest of a tar archive compressed by zstd: what makes a package repository of packages, below Dir. It lists the
+	// packages with their SHA-256, by which they travel as blobs.
+	Repository string `json:"repository"`
+	// Dir is where the repository is on the machine: what it holds names it.
+	Dir string `json:"dir"`
+}
+
+// packagesRecord is what Undo needs to know: it is written before anything is installed.
+const packagesRecord = "/var/lib/kubewright/packages.json"
+
+// broughtPackages are packages (names as dpkg prints them) that were not there before apt installed them for Packages, and whether their
+// configuration was ("config-files", what dpkg calls a package that was removed but not purged).
+type broughtPackages struct {
+	Brought map[string]bool `json:"brought"`
+}
+
+func (Packages) ID() ID { return ID{"packages", "apt"} }
+
+// Observe finds the version of each package, by name, where it is installed.
+func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
+	installed, err := listPackages(ctx, env)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Observed{State: Absent, Blocked: p.noApt("dpkg-query")}, nil
+	}
+	if err != nil {
+		return Observed{}, err
+	}
+	o := Observed{State: Absent, Values: map[string]string{}}
+	for _, name := range p.Names {
+		if is, ok := installed[name]; ok && is.status == "installed" {
+			o.State = Present
+			o.Values[name] = is.version
+		}
+	}
+	if len(o.Values) == len(p.Names) {
+		return o, nil
+	}
+	if _, err := env.Files.Stat("/usr/bin/apt-get"); errors.Is(err, fs.ErrNotExist) {
+		o.Blocked = p.noApt("apt-get")
+	}
+	return o, nil
+}
+
+func (p Packages) noApt(lacks string) string {
+	return fmt.Sprintf("this machine has no %s, and packages come for Debian only; install what these are for (%s) by its own means, and say in the cluster file that packages are not to be installed",
+		lacks, strings.Join(p.Names, ", "))
+}
+
+// packageState is what dpkg knows of a package.
+type packageState struct {
+	name    string // as dpkg prints it: "libc6:amd64" where there may be several
+	version string
+	status  string // "installed", "config-files", "half-installed", "unpacked", "half-configured", "not-installed"
+}
+
+// listPackages asks dpkg for all packages, by name without architecture; those of the machine's own architecture win.
+func listPackages(ctx context.Context, env *Env) (map[string]packageState, error) {
+	out, err := env.Exec.Run(ctx, Command{Name: "dpkg-query", Env: packageEnv, Args: []string{"--show", "--showformat", `${Package} ${binary:Package} ${db:Status-Status} ${Version}\n`}})
+	if err != nil {
+		return nil, fmt.Errorf("running dpkg-query: %w", err)
+	}
+	if out.Code != 0 {
+		return nil, fmt.Errorf("dpkg-query: %s", lastLine(out.Stderr))
+	}
+	all := map[string]packageState{}
+	for line := range strings.Lines(out.Stdout) {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			continue
+		}
+		s := packageState{name: f[1], status: f[2]}
+		if len(f) > 3 {
+			s.version = f[3]
+		}
+		if old, ok := all[f[0]]; !ok || old.status != "installed" {
+			all[f[0]] = s
+		}
+	}
+	return all, nil
+}
+
+func (p Packages) Diff(o Observed) []Change {
+	var changes []Change
+	for _, name := range slices.Sorted(slices.Values(p.Names)) {
+		if o.Value(name) == "" {
+			changes = append(changes, Change{What: name, Old: "absent", New: "installed"})
+		}
+	}
+	return changes
+}
+
+// packageEnv is the environment of apt and dpkg: no questions, and nothing translated.
+var packageEnv = []string{"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NOWARNINGS=yes", "LC_ALL=C", "APT_LISTCHANGES_FRONTEND=none", "NEEDRESTART_MODE=l"}
+
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+func (p Packages) Apply(ctx context.Context, env *Env) error {
+	if p.Dir == "" || path.Clean(p.Dir) == "/" {
+		return fmt.Errorf("packages: %q is no directory for a repository", p.Dir)
+	}
+	o, err := p.Observe(ctx, env)
+	if err != nil {
+		return err
+	}
+	if o.Blocked != "" {
+		return BlockedError{o.Blocked}
+	}
+	if len(p.Diff(o)) == 0 {
+		return p.clean(env) // an earlier run was cut off after it installed them
+	}
+	index, err := p.unpackRepository(ctx, env)
+	if err != nil {
+		return err
+	}
+	// A run that was cut off leaves packages that are unpacked and not configured; apt refuses to do anything then.
+	if _, err := p.run(ctx, env, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
+		return err
+	}
+	if _, err := p.run(ctx, env, "apt-get", "--quiet", "update"); err != nil {
+		return err
+	}
+	out, err := p.run(ctx, env, "apt-get", p.install("--simulate")...)
+	if err != nil {
+		return err
+	}
+	comes := parseInstalls(out)
+	if err := p.record(ctx, env, comes); err != nil {
+		return err
+	}
+	if err := p.fetch(ctx, env, comes, index); err != nil {
+		return err
+	}
+	env.progress(fmt.Sprintf("installing %d packages", len(comes)))
+	if _, err := p.run(ctx, env, "apt-get", p.install()...); err != nil {
+		return err
+	}
+	return p.clean(env)
+}
+
+// install are the arguments by which apt-get installs the packages, or says what it would do. It never removes any. What depends on what
+// is recorded beside the repository, so the machine's own records of it stay as they are.
+func (p Packages) install(more ...string) []string {
+	args := []string{"--quiet", "--yes", "--no-remove", "-o", "Dir::State::extended_states=" + path.Join(p.Dir, "extended_states")}
+	return slices.Concat(args, more, []string{"install"}, p.Names)
+}
+
+// run runs apt or dpkg with the configuration of the repository, and such that programs in it stand for those that start services.
+func (p Packages) run(ctx context.Context, env *Env, name string, args ...string) (string, error) {
+	own := []string{"APT_CONFIG=" + path.Join(p.Dir, "apt.conf"), "PATH=" + path.Join(p.Dir, "no-start") + ":" + systemPath}
+	return runPackageProgram(ctx, env, Command{Name: name, Args: args, Env: slices.Concat(packageEnv, own)})
+}
+
+func runPackageProgram(ctx context.Context, env *Env, c Command) (string, error) {
+	out, err := env.Exec.Run(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("running %s: %w", c.Name, err)
+	}
+	return judge(c, out)
+}
+
+// judge returns what apt or dpkg said, or why it failed.
+func judge(c Command, out Output) (string, error) {
+	if out.Code == 0 {
+		return out.Stdout, nil
+	}
+	why := packageErrors(out.Stderr)
+	if isLocked(out.Stderr) {
+		return "", TransientError{fmt.Errorf("another program installs packages: %s", why)}
+	}
+	return "", fmt.Errorf("%s: %s", c.Name, why)
+}
+
+// packageErrors are the lines in which apt and dpkg say what is wrong, or the last one.
+func packageErrors(stderr string) string {
+	var said []string
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(line, "E: "); ok {
+			said = append(said, rest)
+		} else if strings.HasPrefix(line, "dpkg: error") {
+			said = append(said, line)
+		}
+	}
+	if len(said) == 0 {
+		return lastLine(stderr)
+	}
+	return strings.Join(said[:min(len(said), 5)], "; ")
+}
+
+// isLocked recognises what apt ("Could not get lock …. It is held by process 7 (unattended-upgr)") and dpkg ("dpkg frontend lock was locked by
+// another process with pid 7") say of locks that others hold.
+func isLocked(stderr string) bool {
+	return strings.Contains(stderr, "Could not get lock") || strings.Contains(stderr, "locked by another process") || strings.Contains(stderr, "Unable to acquire the dpkg frontend lock")
+}
+
+// upload is what a repository's list says of a package.
+type upload struct {
+	file      string // relative to the repository
+	size      int64  // bytes
+	installed int64  // bytes that it takes on disk
+	sha256    string // hexadecimal
+}
+
+// unpackRepository puts the repository in place and returns what it lists, by "name version".
+func (p Packages) unpackRepository(ctx context.Context, env *Env) (map[string]upload, error) {
+	blob, err := env.Blob(ctx, p.Repository)
+	if err != nil {
+		return nil, fmt.Errorf("getting the package repository: %w", err)
+	}
+	defer func() { _ = blob.Close() }()
+	z, err := zstd.NewReader(blob, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	// All of it is read before any of it is written: then it is the right one.
+	type file struct {
+		name    string
+		dir     bool
+		mode    fs.FileMode
+		content []byte
+	}
+	var files []file
+	for t := tar.NewReader(io.LimitReader(z, maxRepository)); ; {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the package repository: %w", err)
+		}
+		f := file{name: path.Join("/", h.Name), dir: h.Typeflag == tar.TypeDir, mode: fs.FileMode(h.Mode & 0o777)}
+		if !f.dir && h.Typeflag != tar.TypeReg || !f.dir && !strings.HasPrefix(f.name, path.Clean(p.Dir)+"/") {
+			return nil, fmt.Errorf("the package repository holds %s, which is no file below %s", f.name, p.Dir)
+		}
+		if f.content, err = io.ReadAll(t); err != nil {
+			return nil, fmt.Errorf("reading the package repository: %w", err)
+		}
+		files = append(files, f)
+	}
+	if _, err := io.Copy(io.Discard, blob); err != nil {
+		return nil, fmt.Errorf("reading the package repository: %w", err)
+	}
+	var index map[string]upload
+	for _, f := range files {
+		if f.dir {
+			if strings.HasPrefix(f.name, path.Clean(p.Dir)) {
+				err = env.Files.Mkdir(f.name, Attributes{Mode: f.mode})
+			}
+		} else {
+			err = env.Files.Write(f.name, Attributes{Mode: f.mode}, bytes.NewReader(f.content))
+		}
+		if err != nil {
+			return nil, err
+		}
+		if f.name == path.Join(p.Dir, "Packages") {
+			index = parsePackageList(f.content)
+		}
+	}
+	if index == nil {
+		return nil, fmt.Errorf("the package repository %s lists no packages", p.Repository)
+	}
+	return index, nil
+}
+
+// maxRepository is far more than a repository's lists take: Debian's own have 50 MB for 60,000 packages.
+const maxRepository = 64 << 20
+
+// parsePackageList reads a repository's list of packages (deb822(5)).
+func parsePackageList(b []byte) map[string]upload {
+	index := map[string]upload{}
+	for stanza := range strings.SplitSeq(string(b), "\n\n") {
+		fields := map[string]string{}
+		for line := range strings.Lines(stanza) {
+			if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+				fields[name] = strings.TrimSpace(value)
+			}
+		}
+		u := upload{file: fields["Filename"], sha256: fields["SHA256"]}
+		u.size, _ = strconv.ParseInt(fields["Size"], 10, 64)
+		u.installed, _ = strconv.ParseInt(fields["Installed-Size"], 10, 64)
+		u.installed *= 1024
+		if u.file != "" && u.sha256 != "" {
+			index[fields["Package"]+" "+fields["Version"]] = u
+		}
+	}
+	return index
+}
+
+// comingPackage is a package that apt would install.
+type comingPackage struct {
+	name    string // without architecture
+	version string
+	update  bool // another version is there
+}
+
+// parseInstalls reads what apt-get --simulate says: "Inst NAME [OLD] (VERSION ORIGIN [ARCHITECTURE])".
+func parseInstalls(out string) []comingPackage {
+	var comes []comingPackage
+	for line := range strings.Lines(out) {
+		rest, ok := strings.CutPrefix(line, "Inst ")
+		if !ok {
+			continue
+		}
+		before, after, ok := strings.Cut(rest, " (")
+		if f, v := strings.Fields(before), strings.Fields(after); ok && len(f) > 0 && len(v) > 0 {
+			name, _, _ := strings.Cut(f[0], ":")
+			comes = append(comes, comingPackage{name, v[0], len(f) > 1})
+		}
+	}
+	return comes
+}
+
+// record remembers packages that are about to come and were not there.
+func (p Packages) record(ctx context.Context, env *Env, comes []comingPackage) error {
+	r, err := readPackagesRecord(env)
+	if err != nil {
+		return err
+	}
+	there, err := listPackages(ctx, env)
+	if err != nil {
+		return err
+	}
+	if r.Brought == nil {
+		r.Brought = map[string]bool{}
+	}
+	for _, c := range comes {
+		if _, known := r.Brought[c.name]; known || c.update {
+			continue
+		}
+		r.Brought[c.name] = there[c.name].status == "config-files"
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return env.Files.Write(packagesRecord, Attributes{Mode: 0o644}, bytes.NewReader(b))
+}
+
+func readPackagesRecord(env *Env) (broughtPackages, error) {
+	var r broughtPackages
+	f, err := env.Files.Open(packagesRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = f.Close() }()
+	if err := json.NewDecoder(bufio.NewReader(f)).Decode(&r); err != nil {
+		return r, fmt.Errorf("reading %s: %w; remove it, and packages will be left alone when Kubewright goes", packagesRecord, err)
+	}
+	return r, nil
+}
+
+// fetch gets the packages that come and are not in the pool yet.
+func (p Packages) fetch(ctx context.Context, env *Env, comes []comingPackage, index map[string]upload) error {
+	var lacking []upload
+	var size, installed int64
+	for _, c := range comes {
+		u, ok := index[c.name+" "+c.version]
+		if !ok {
+			return fmt.Errorf("apt wants %s %s, which the package repository does not list", c.name, c.version)
+		}
+		installed += u.installed
+		if i, err := env.Files.Stat(path.Join(p.Dir, u.file)); err == nil && i.Size == u.size {
+			continue
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		lacking = append(lacking, u)
+		size += u.size
+	}
+	if err := needRoom(env, "/usr", size+installed, "installing packages"); err != nil {
+		return err
+	}
+	if err := needRoom(env, p.Dir, size, "fetching packages"); err != nil {
+		return err
+	}
+	var done int64
+	for _, u := range lacking {
+		env.progress(fmt.Sprintf("package %s: %s of %s", path.Base(u.file), units.BytesSize(float64(done)), units.BytesSize(float64(size))))
+		if err := p.fetchOne(ctx, env, u); err != nil {
+			return fmt.Errorf("getting the package %s: %w", path.Base(u.file), err)
+		}
+		done += u.size
+	}
+	return nil
+}
+
+func (p Packages) fetchOne(ctx context.Context, env *Env, u upload) error {
+	r, err := env.Blob(ctx, "sha256:"+u.sha256)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	return env.Files.Write(path.Join(p.Dir, u.file), Attributes{Mode: 0o644}, contextReader{ctx, r})
+}
+
+// clean removes packages that are installed now.
+func (p Packages) clean(env *Env) error { return env.Files.RemoveAll(path.Join(p.Dir, "pool")) }
+
+// Undo purges the packages that came by Apply, but for those that others came to need, and those that are not there any more. Where only the
+// configuration of one was there before, only that stays.
+func (p Packages) Undo(ctx context.Context, env *Env, _ Observed) error {
+	if p.Dir == "" || path.Clean(p.Dir) == "/" {
+		return fmt.Errorf("packages: %q is no directory for a repository", p.Dir)
+	}
+	r, err := readPackagesRecord(env)
+	if err != nil {
+		return err
+	}
+	if len(r.Brought) > 0 {
+		if err := p.purge(ctx, env, r); err != nil {
+			return err
+		}
+	}
+	if err := env.Files.RemoveAll(p.Dir); err != nil {
+		return err
+	}
+	return env.Files.Remove(packagesRecord)
+}
+
+// purge removes packages with dpkg, which knows what depends on them and needs no repository.
+func (p Packages) purge(ctx context.Context, env *Env, r broughtPackages) error {
+	// dpkg refuses to remove anything while it is to configure something else.
+	if _, err := p.run(ctx, env, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
+		return err
+	}
+	there, err := listPackages(ctx, env)
+	if err != nil {
+		return err
+	}
+	var names []string
+	hadConfig := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(r.Brought)) {
+		is, ok := there[name]
+		if !ok || is.status == "not-installed" || r.Brought[name] && is.status == "config-files" {
+			continue
+		}
+		names = append(names, is.name)
+		hadConfig[is.name] = r.Brought[name]
+	}
+	names, needed, err := p.unneeded(ctx, env, names)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	if len(needed) > 0 {
+		env.progress("packages that others need by now stay: " + strings.Join(needed, ", "))
+	}
+	if _, err := runPackageProgram(ctx, env, dpkgRemoval("--remove", names)); err != nil {
+		return err
+	}
+	purge := slices.DeleteFunc(names, func(name string) bool { return hadConfig[name] })
+	if len(purge) == 0 {
+		return nil
+	}
+	_, err = runPackageProgram(ctx, env, dpkgRemoval("--purge", purge))
+	return err
+}
+
+// dpkgRemoval removes packages, even those whose unpacking was cut off. Services of what goes are to stop, so the programs that do it are the
+// machine's own.
+func dpkgRemoval(how string, names []string, more ...string) Command {
+	args := slices.Concat(more, []string{"--force-remove-reinstreq", how}, names)
+	return Command{Name: "dpkg", Args: args, Env: append(packageEnv, "PATH="+systemPath)}
+}
+
+// unneeded divides packages into those that can go together, and those that others need.
+func (p Packages) unneeded(ctx context.Context, env *Env, names []string) (free, needed []string, err error) {
+	for len(names) > 0 {
+		c := dpkgRemoval("--remove", names, "--no-act")
+		out, err := env.Exec.Run(ctx, c)
+		if err != nil {
+			return nil, nil, fmt.Errorf("running dpkg: %w", err)
+		}
+		if out.Code == 0 {
+			break
+		}
+		refused := refusedPackages(out.Stderr)
+		if !slices.ContainsFunc(refused, func(name string) bool { return slices.Contains(names, name) }) {
+			_, err := judge(c, out)
+			return nil, nil, err
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(refused, name) })
+		needed = append(needed, refused...)
+	}
+	return names, needed, nil
+}
+
+// refusedPackages are those that dpkg lists at its end, one a line.
+func refusedPackages(stderr string) []string {
+	_, list, _ := strings.Cut(stderr, "Errors were encountered while processing:\n")
+	return strings.Fields(list)
+}
