@@ -67,10 +67,10 @@ type OS struct {
 	Name    string   `json:"name"`    // "Debian GNU/Linux 12 (bookworm)"
 }
 
-// Identity is who a machine is, and whose. It lies in /var/lib/kubewright/identity.json; before the first run it is empty.
+// Identity is who a machine is, and whose. What is of the cluster lies in /var/lib/kubewright/identity.json; before the first run it is empty.
 type Identity struct {
-	// Machine is a random name that the machine was given when Kubewright first wrote to it. Unlike /etc/machine-id, clones of disks are told apart by whoever
-	// made them only; so it goes with the one of the system that it was given to.
+	// Machine names the machine, or rather its installation: it is made of /etc/machine-id as machine-id(5) wants it, which should not be shown to others itself.
+	// A new disk makes another machine; two clones of a disk are the same until somebody gives them IDs of their own.
 	Machine string `json:"machine,omitempty"`
 	// Cluster is the random name of the cluster that it belongs to.
 	Cluster string `json:"cluster,omitempty"`
@@ -80,8 +80,7 @@ type Identity struct {
 
 // Inventory is what is remembered of all hosts of a cluster, on every control plane, so that hosts that left the cluster file can still be reached.
 type Inventory struct {
-	Cluster string          `json:"cluster"`
-	Hosts   []InventoryHost `json:"hosts"` // in order of their names
+	Hosts []InventoryHost `json:"hosts"` // in order of their names
 }
 
 // InventoryHost is how a host was reached.
@@ -92,5 +91,6 @@ type InventoryHost struct {
 	User    string   `json:"user,omitempty"`
 	Bastion string   `json:"bastion,omitempty"`
 	Roles   []string `json:"roles"`
+	Key     string   `json:"key,omitempty"`
 	Machine string   `json:"machine,omitempty"` // empty if it was never seen
 }

@@ -1,0 +1,254 @@
+package agent
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Files of Dir that facts are made of.
+const (
+	IdentityFile  = Dir + "/identity.json"
+	InventoryFile = Dir + "/inventory.json"
+)
+
+// clocks are units that keep the clock, by the names that they have in distributions.
+var clocks = []string{"chrony.service", "chronyd.service", "systemd-timesyncd.service", "ntp.service", "ntpd.service", "ntpsec.service", "openntpd.service"}
+
+// Gather finds out what the machine is that this process runs on.
+func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
+	g := gathering{ctx: ctx, env: env}
+	f := facts.Host{Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Free: map[string]uint64{}}
+	f.Identity = g.identity()
+	f.Inventory = g.inventory()
+	boot, err := bootID(env)
+	g.note(err)
+	f.BootID = boot
+	f.Hostname, err = env.Kernel.Hostname()
+	g.note(err)
+	f.OS = parseOS(g.text("/etc/os-release"))
+	if f.OS.ID == "" {
+		f.OS = parseOS(g.text("/usr/lib/os-release"))
+	}
+	f.Kernel = g.text("/proc/sys/kernel/osrelease")
+	f.Virtualization, f.Container = g.virtualization()
+	f.Memory = memory(g.text("/proc/meminfo"))
+	f.Cgroup = g.cgroup()
+	f.Systemd = g.systemd()
+	capabilities := boundingSet(g.text("/proc/1/status"))
+	f.RaisePriority = capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0
+	f.SetClock = capabilities&(1<<unix.CAP_SYS_TIME) != 0
+	_, err = env.Files.Stat("/lib/modules/" + f.Kernel)
+	f.LoadModules = capabilities&(1<<unix.CAP_SYS_MODULE) != 0 && err == nil
+	f.SELinux = g.selinux()
+	switch {
+	case g.there("/usr/bin/apt-get"):
+		f.Packages = "apt"
+	case g.there("/usr/bin/dnf"):
+		f.Packages = "dnf"
+	}
+	switch {
+	case g.active("firewalld.service"):
+		f.Firewall = "firewalld"
+	case g.active("ufw.service") && strings.Contains(g.text("/etc/ufw/ufw.conf"), "ENABLED=yes"):
+		f.Firewall = "ufw"
+	}
+	for _, unit := range clocks {
+		if g.active(unit) {
+			f.Clocks = append(f.Clocks, unit)
+		}
+	}
+	f.Addresses, err = addresses()
+	g.note(err)
+	for _, dir := range []string{"/", "/var/lib"} {
+		f.Free[dir], err = env.Files.Free(dir)
+		g.note(err)
+	}
+	f.Clock = env.Kernel.Now() // last, so that its offset is known best
+	return f, errors.Join(g.failed...)
+}
+
+// gathering collects what cannot be found out.
+type gathering struct {
+	ctx    context.Context
+	env    *resource.Env
+	failed []error
+}
+
+func (g *gathering) note(err error) {
+	if err != nil {
+		g.failed = append(g.failed, err)
+	}
+}
+
+// text of a file, without what is white at its ends; empty if there is none.
+func (g *gathering) text(path string) string {
+	b, err := (&ownedList{files: g.env.Files}).content(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.note(fmt.Errorf("reading %s: %w", path, err))
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func (g *gathering) there(path string) bool {
+	_, err := g.env.Files.Stat(path)
+	return err == nil
+}
+
+func (g *gathering) active(unit string) bool {
+	s, err := g.env.Systemd.Unit(g.ctx, unit)
+	return err == nil && s.Active == "active"
+}
+
+func (g *gathering) json(path string, v any) bool {
+	s := g.text(path)
+	if s == "" {
+		return false
+	}
+	if err := json.Unmarshal([]byte(s), v); err != nil {
+		g.note(fmt.Errorf("%s cannot be understood: %w", path, err))
+		return false
+	}
+	return true
+}
+
+func (g *gathering) identity() facts.Identity {
+	var i facts.Identity
+	g.json(IdentityFile, &i)
+	i.Machine = machineName(g.text("/etc/machine-id"))
+	return i
+}
+
+// machineName is made of the machine ID with a key of this program's own, as sd_id128_get_machine_app_specific(3) does: the ID itself is confidential.
+func machineName(id string) string {
+	if id == "" {
+		return ""
+	}
+	h := hmac.New(sha256.New, []byte(id))
+	h.Write([]byte("kubewright"))
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func (g *gathering) inventory() *facts.Inventory {
+	var i facts.Inventory
+	if !g.json(InventoryFile, &i) {
+		return nil
+	}
+	return &i
+}
+
+// parseOS reads os-release(5).
+func parseOS(text string) facts.OS {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		k, v, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || strings.HasPrefix(k, "#") {
+			continue
+		}
+		if unquoted, err := strconv.Unquote(v); err == nil {
+			v = unquoted
+		}
+		values[k] = strings.Trim(v, "'")
+	}
+	return facts.OS{ID: values["ID"], Like: strings.Fields(values["ID_LIKE"]), Version: values["VERSION_ID"], Name: values["PRETTY_NAME"]}
+}
+
+// memory in bytes, as /proc/meminfo says.
+func memory(text string) uint64 {
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == "MemTotal:" {
+			kib, _ := strconv.ParseUint(fields[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// boundingSet is the set of capabilities that the first process and all others can have, as /proc/1/status says.
+func boundingSet(text string) uint64 {
+	for line := range strings.Lines(text) {
+		if v, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			set, _ := strconv.ParseUint(strings.TrimSpace(v), 16, 64)
+			return set
+		}
+	}
+	return 0
+}
+
+// cgroup is 2 where /sys/fs/cgroup is the one hierarchy.
+func (g *gathering) cgroup() int {
+	switch {
+	case g.there("/sys/fs/cgroup/cgroup.controllers"):
+		return 2
+	case g.there("/sys/fs/cgroup/memory"), g.there("/sys/fs/cgroup/systemd"):
+		return 1
+	}
+	return 0
+}
+
+func (g *gathering) virtualization() (name string, container bool) {
+	o, err := g.env.Exec.Run(g.ctx, resource.Command{Name: "systemd-detect-virt", Args: []string{"--container"}})
+	if name = strings.TrimSpace(o.Stdout); err == nil && name != "" && name != "none" {
+		return name, true
+	}
+	o, err = g.env.Exec.Run(g.ctx, resource.Command{Name: "systemd-detect-virt", Args: []string{"--vm"}})
+	if name = strings.TrimSpace(o.Stdout); err == nil && name != "none" {
+		return name, false
+	}
+	return "", false
+}
+
+func (g *gathering) systemd() int {
+	if !g.there("/run/systemd/system") {
+		return 0
+	}
+	o, err := g.env.Exec.Run(g.ctx, resource.Command{Name: "systemctl", Args: []string{"--version"}})
+	if fields := strings.Fields(o.Stdout); err == nil && len(fields) > 1 {
+		version, _ := strconv.Atoi(fields[1])
+		return version
+	}
+	return 0
+}
+
+func (g *gathering) selinux() string {
+	switch g.text("/sys/fs/selinux/enforce") {
+	case "1":
+		return "enforcing"
+	case "0":
+		return "permissive"
+	}
+	return ""
+}
+
+// addresses of this machine that others may reach it by.
+func addresses() ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	var found []netip.Addr
+	for _, a := range all {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			found = append(found, p.Addr())
+		}
+	}
+	slices.SortFunc(found, netip.Addr.Compare)
+	return found, nil
+}

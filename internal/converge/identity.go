@@ -1,0 +1,144 @@
+package converge
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kubewright/kubewright/internal/agent"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+)
+
+// Names of the steps of this package.
+const (
+	identityStep  = "identity"
+	inventoryStep = "inventory"
+)
+
+// identify finds out which cluster the hosts belong to, by those that hold it together. fresh is the ID that a new one gets.
+func identify(c *cluster.Cluster, hosts map[string]facts.Host, fresh string) (id string, problems []plan.Problem) {
+	byID := map[string][]string{}
+	keepers, answered := c.Keepers(), 0
+	for _, h := range keepers {
+		f, ok := hosts[h.Name]
+		if !ok {
+			continue
+		}
+		answered++
+		if i := f.Identity.Cluster; i != "" {
+			byID[i] = append(byID[i], h.Name)
+		}
+	}
+	switch {
+	case len(byID) > 1:
+		var all []string
+		for _, i := range slices.Sorted(maps.Keys(byID)) {
+			all = append(all, fmt.Sprintf("%s is of %s", strings.Join(byID[i], ", "), i))
+		}
+		return "", []plan.Problem{{Message: "the control-plane and etcd hosts belong to different clusters: " + strings.Join(all, "; "),
+			Remedy: "Leave those in the file that belong together; \"kubewright reset\" makes a host free for another cluster", Blocks: true}}
+	case len(byID) == 0 && 2*answered <= len(keepers):
+		return "", []plan.Problem{{Message: fmt.Sprintf("only %d of %d control-plane and etcd hosts answered, and none belongs to a cluster: whether there is one already cannot be known", answered, len(keepers)),
+			Remedy: "Bring most of them back, and run again", Blocks: true}}
+	case len(byID) == 0:
+		id = fresh
+	}
+	for i := range byID {
+		id = i
+	}
+	machines := map[string]string{}
+	for _, h := range c.Hosts {
+		f, ok := hosts[h.Name]
+		if !ok {
+			continue
+		}
+		if i := f.Identity.Cluster; i != "" && i != id {
+			problems = append(problems, plan.Problem{Host: h.Name, Message: fmt.Sprintf("it belongs to another cluster, %s (%s)", f.Identity.ClusterName, i),
+				Remedy: "If nobody needs what is on it, \"kubewright reset\" with that cluster's file makes it free", Blocks: true})
+		}
+		if m := f.Identity.Machine; m != "" && machines[m] != "" {
+			problems = append(problems, plan.Problem{Host: h.Name, Message: fmt.Sprintf("it and %s have the same /etc/machine-id: they are one machine under two names, or clones", machines[m]),
+				Remedy: "Give a clone its own: rm /etc/machine-id && systemd-machine-id-setup, and restart it", Blocks: true})
+		} else {
+			machines[m] = h.Name
+		}
+	}
+	return id, problems
+}
+
+func identitySteps(c *cluster.Cluster, hosts map[string]facts.Host, id string) []plan.Step {
+	var steps []plan.Step
+	for _, h := range c.Hosts {
+		if _, ok := hosts[h.Name]; ok {
+			steps = append(steps, plan.Step{
+				StepID:    plan.StepID{Host: h.Name, Name: identityStep},
+				Resources: []resource.Resource{resource.Identity{Cluster: id, ClusterName: c.Name}},
+			})
+		}
+	}
+	return steps
+}
+
+// inventory is what is remembered of all hosts: those of the file, and those that left it and were not reset.
+func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string) (facts.Inventory, []plan.Problem) {
+	known := map[string]facts.InventoryHost{}
+	for _, f := range hosts {
+		if f.Inventory == nil {
+			continue
+		}
+		for _, h := range f.Inventory.Hosts {
+			if old, ok := known[h.Name]; !ok || old.Machine == "" {
+				known[h.Name] = h
+			}
+		}
+	}
+	var problems []plan.Problem
+	var all facts.Inventory
+	for _, h := range c.Hosts {
+		i := facts.InventoryHost{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, Bastion: h.SSH.Bastion, Key: h.SSH.Key, Machine: known[h.Name].Machine}
+		for _, r := range h.Roles {
+			i.Roles = append(i.Roles, string(r))
+		}
+		if f, ok := hosts[h.Name]; ok {
+			i.Machine = f.Identity.Machine
+		}
+		all.Hosts = append(all.Hosts, i)
+		delete(known, h.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if slices.Contains(forget, name) {
+			continue
+		}
+		all.Hosts = append(all.Hosts, known[name])
+		problems = append(problems, plan.Problem{Message: fmt.Sprintf("%s is not in the cluster file any more, and is left as it is", name),
+			Remedy: fmt.Sprintf("\"kubewright reset %s\" puts it back as it was found", name)})
+	}
+	slices.SortFunc(all.Hosts, func(a, b facts.InventoryHost) int { return strings.Compare(a.Name, b.Name) })
+	return all, problems
+}
+
+func inventorySteps(c *cluster.Cluster, hosts map[string]facts.Host, all facts.Inventory) ([]plan.Step, error) {
+	content, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	var steps []plan.Step
+	for _, h := range c.With(v1alpha1.ControlPlane) {
+		if _, ok := hosts[h.Name]; ok {
+			f := resource.NewFile(agent.InventoryFile, string(content)+"\n")
+			f.Mode = 0o600
+			steps = append(steps, plan.Step{
+				StepID: plan.StepID{Host: h.Name, Name: inventoryStep}, Resources: []resource.Resource{f},
+				Requires: []plan.Condition{plan.After(plan.StepID{Host: h.Name, Name: identityStep})},
+			})
+		}
+	}
+	return steps, nil
+}

@@ -1,0 +1,351 @@
+// Package converge is the program's table of contents: load, connect, look, ask the components for steps, observe, plan, run, and again until nothing remains.
+// What hosts are like and what is done on them is the business of the packages below; how it is shown, of those above.
+package converge
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/agent"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/event"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/run"
+)
+
+// Options of a session.
+type Options struct {
+	Cluster *cluster.Cluster
+	// Components make the steps.
+	Components Components
+	// Connect starts agents.
+	Connect Connect
+	// Blobs are what hosts may need besides the contents of files.
+	Blobs agent.Blobs
+	// Events are told what happens.
+	Events event.Sink
+	// Interrupt, when it is closed, has runs finish what is in hand.
+	Interrupt <-chan struct{}
+	// Holder says who runs this. Its Run names the run.
+	Holder agent.Holder
+	// Forget are hosts that left the cluster file and are not remembered any more.
+	Forget []string
+	// Run has what Interrupt, Events and Host do not; zero is fine.
+	Run run.Options
+}
+
+// Session is a run on some hosts: connections to them, what they are, and the locks if it has them.
+type Session struct {
+	o     Options
+	fleet *fleet
+	blobs *blobs
+	fresh string // the ID of a new cluster
+}
+
+// Open connects to all hosts and asks what they are. Hosts that cannot be worked with are no error; plans say so.
+func Open(ctx context.Context, o Options) (*Session, error) {
+	id := make([]byte, 16)
+	if _, err := rand.Read(id); err != nil {
+		return nil, err
+	}
+	s := &Session{o: o, blobs: newBlobs(o.Blobs), fresh: hex.EncodeToString(id)}
+	s.fleet = newFleet(o.Cluster.Hosts, o.Connect, s.blobs, o.Events)
+	if err := s.fleet.look(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the session on all hosts, and with it the locks.
+func (s *Session) Close() { s.fleet.close() }
+
+// Facts are what the hosts are that answered, and why others did not.
+func (s *Session) Facts() (hosts map[string]facts.Host, missing map[string]string) {
+	hosts, missing = map[string]facts.Host{}, map[string]string{}
+	for name, m := range s.fleet.members {
+		m.mu.Lock()
+		if m.client != nil && m.err == nil {
+			hosts[name] = m.facts
+		} else if m.err != nil {
+			missing[name] = m.err.Error()
+		} else {
+			missing[name] = "it was not connected to"
+		}
+		m.mu.Unlock()
+	}
+	return hosts, missing
+}
+
+// Plan asks the components for steps and the hosts for how they differ from them.
+func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
+	hosts, missing := s.Facts()
+	in, err := s.steps(hosts)
+	if err != nil {
+		return nil, err
+	}
+	s.blobs.take(in.Steps)
+	byHost := map[string][]plan.Step{}
+	for _, step := range in.Steps {
+		byHost[step.Host] = append(byHost[step.Host], step)
+	}
+	type found struct {
+		host string
+		plan.Observation
+		err error
+	}
+	answers := make(chan found, len(hosts))
+	if err := s.fleet.each(ctx, func(m *member) {
+		name := m.host.Name
+		if _, ok := hosts[name]; !ok {
+			return
+		}
+		m.mu.Lock()
+		client := m.client
+		m.mu.Unlock()
+		o, err := client.Observe(ctx, byHost[name])
+		answers <- found{name, o, err}
+	}); err != nil {
+		return nil, err
+	}
+	close(answers)
+	in.Observed, in.Missing = map[string]plan.Observation{}, missing
+	for a := range answers {
+		if a.err != nil {
+			in.Missing[a.host] = a.err.Error()
+			continue
+		}
+		in.Observed[a.host] = a.Observation
+	}
+	return plan.Make(in)
+}
+
+// steps are all that shall be, as the components say; those of hosts that did not answer are not among them.
+func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
+	c := s.o.Cluster
+	var in plan.Input
+	for _, h := range c.Hosts {
+		in.Hosts = append(in.Hosts, h.Name)
+	}
+	id, problems := identify(c, hosts, s.fresh)
+	in.Problems = problems
+	in.Steps = identitySteps(c, hosts, id)
+	all, problems := inventory(c, hosts, s.o.Forget)
+	in.Problems = append(in.Problems, problems...)
+	steps, err := inventorySteps(c, hosts, all)
+	if err != nil {
+		return in, err
+	}
+	in.Steps = append(in.Steps, steps...)
+	if s.o.Components != nil {
+		more, problems := s.o.Components(c, hosts, func(host string) []plan.Condition {
+			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: identityStep})}
+		})
+		in.Steps, in.Problems = append(in.Steps, more...), append(in.Problems, problems...)
+	}
+	in.Groups = groups(c)
+	in.Steps = onlyThere(in.Steps, hosts)
+	return in, nil
+}
+
+// onlyThere takes conditions off steps that nothing is known of: hosts that are missing have no steps, and what they would have done counts as not done.
+func onlyThere(steps []plan.Step, hosts map[string]facts.Host) []plan.Step {
+	known := map[plan.StepID]bool{}
+	for _, s := range steps {
+		known[s.StepID] = true
+	}
+	for i := range steps {
+		for _, c := range steps[i].Requires {
+			for _, id := range c.Of {
+				if _, there := hosts[id.Host]; !known[id] && !there {
+					known[id] = true
+					steps = append(steps, plan.Step{StepID: id})
+				}
+			}
+		}
+	}
+	return steps
+}
+
+// groups rule how many hosts are disturbed at once.
+func groups(c *cluster.Cluster) []plan.Group {
+	members := map[string][]string{}
+	for _, h := range c.Hosts {
+		g := cluster.GroupOf(h)
+		members[g] = append(members[g], h.Name)
+	}
+	var all []plan.Group
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		n := len(members[name])
+		g := plan.Group{Name: name, Members: members[name], AtOnce: 1, StopAfter: 1}
+		switch name {
+		case cluster.Workers:
+			// A tenth, as kOps and managed services do by default; the first one alone shows whether it goes well at all.
+			g.AtOnce, g.Canary, g.StopAfter = max(1, n/10), true, max(1, n/20)
+		default:
+			g.MinWell = min(n/2+1, n-1)
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// Lock takes the locks of most of the hosts that hold the cluster together. It waits for another run, and says so, as long as the context lasts.
+func (s *Session) Lock(ctx context.Context) error {
+	var keepers []run.Keeper
+	hosts := s.o.Cluster.Keepers()
+	slices.SortFunc(hosts, func(a, b v1alpha1.Host) int { return compareAddresses(a.Address, b.Address) })
+	for _, h := range hosts {
+		k := run.Keeper{Name: h.Name}
+		if m := s.fleet.members[h.Name]; m.client != nil {
+			k.Host = lockHost{s.fleet, m}
+		}
+		keepers = append(keepers, k)
+	}
+	err := run.Lock(ctx, keepers, s.o.Holder, func(busy *run.BusyError) {
+		s.fleet.event(event.Event{Kind: event.LockWaiting, Host: busy.Host, Message: "waiting: " + busy.Error()})
+	})
+	if err != nil {
+		return err
+	}
+	s.fleet.mu.Lock()
+	s.fleet.holder = &s.o.Holder
+	s.fleet.mu.Unlock()
+	s.fleet.event(event.Event{Kind: event.LockTaken})
+	return nil
+}
+
+// compareAddresses puts IP addresses in their order and before names.
+func compareAddresses(a, b string) int {
+	x, errX := netip.ParseAddr(a)
+	y, errY := netip.ParseAddr(b)
+	switch {
+	case errX == nil && errY == nil:
+		return x.Compare(y)
+	case errX == nil:
+		return -1
+	case errY == nil:
+		return 1
+	}
+	return cmp.Compare(a, b)
+}
+
+// ErrDeclined is that a person did not want what a plan shows.
+var ErrDeclined = errors.New("nothing was changed")
+
+// ErrInterrupted is that a run was interrupted, and all that it had begun is finished.
+var ErrInterrupted = errors.New("interrupted: what was in hand is finished, the rest is left; run it again to go on")
+
+// IncompleteError is what is left when a run ends without everything being as it shall be.
+type IncompleteError struct {
+	Plan   *plan.Plan
+	Result run.Result
+}
+
+func (e *IncompleteError) Error() string {
+	var lines []string
+	for _, name := range e.Plan.Hosts {
+		if why, ok := e.Plan.Missing[name]; ok {
+			lines = append(lines, strings.TrimPrefix(why, name+": "))
+			lines[len(lines)-1] = name + ": " + lines[len(lines)-1]
+		}
+	}
+	for _, p := range e.Plan.Problems {
+		if p.Blocks {
+			lines = append(lines, p.String())
+		}
+	}
+	for _, f := range e.Result.Failed {
+		lines = append(lines, fmt.Sprintf("%s: %s: %v", f.Step.Host, f.Step.Name, f.Err))
+	}
+	for _, f := range e.Result.Skipped {
+		lines = append(lines, fmt.Sprintf("%s: %s: not begun: %v", f.Step.Host, f.Step.Name, f.Err))
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "something is left to do, but nothing more came of trying; \"kubewright plan\" shows it")
+	}
+	const most = 20
+	if more := len(lines) - most; more > 0 {
+		lines = append(lines[:most], fmt.Sprintf("and %d more", more))
+	}
+	return "not everything is as it shall be:\n  " + strings.Join(lines, "\n  ")
+}
+
+// maxRounds bounds how often it is planned and run again; what takes more rounds by nature goes further in each.
+const maxRounds = 50
+
+// Apply takes the locks, plans, asks, runs, and again until nothing remains. ask sees the first plan.
+func (s *Session) Apply(ctx context.Context, ask func(*plan.Plan) error) error {
+	if err := s.Lock(ctx); err != nil {
+		return err
+	}
+	asked := false
+	var last run.Result
+	for round := 1; round <= maxRounds; round++ {
+		p, err := s.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		if !asked {
+			asked = true
+			if err := ask(p); err != nil {
+				return err
+			}
+		}
+		work := 0
+		for i := range p.Steps {
+			if p.Steps[i].Work() {
+				work++
+			}
+		}
+		if work == 0 {
+			if p.Empty() {
+				return nil
+			}
+			return &IncompleteError{p, last}
+		}
+		s.fleet.event(event.Event{Kind: event.RoundStarted, Total: work})
+		o := s.o.Run
+		o.Host, o.Events, o.Interrupt = s.fleet.work, s.o.Events, s.o.Interrupt
+		last, err = run.Run(ctx, p, o)
+		if err != nil {
+			return err
+		}
+		if last.Interrupted {
+			return ErrInterrupted
+		}
+		if last.Done == 0 || broken(last) {
+			return &IncompleteError{p, last}
+		}
+		// What hosts are may have changed: what they belong to, who keeps the clock.
+		if err := s.fleet.look(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("after %d rounds there is still something to do, which is a mistake of this program; \"kubewright plan\" shows what", maxRounds)
+}
+
+// broken says whether something failed that another round would only try again.
+func broken(r run.Result) bool {
+	return slices.ContainsFunc(r.Failed, func(f run.Failure) bool { return !errors.Is(f.Err, run.ErrUnknown) })
+}
+
+// NewRunID names a run, so that names sort by time.
+func NewRunID(now time.Time) (string, error) {
+	b := make([]byte, 3)
+	if _, err := rand.Read(b); err != nil {
+		return "", err
+	}
+	return now.UTC().Format("20060102-150405") + "-" + hex.EncodeToString(b), nil
+}

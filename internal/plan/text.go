@@ -1,0 +1,219 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// TextOptions are how a plan is written for people.
+type TextOptions struct {
+	// Lines of each file that are shown at most; 0 is all.
+	Lines int
+	// Color says that the terminal has colours.
+	Color bool
+}
+
+// Colours of ECMA-48.
+const (
+	red    = "\x1b[31m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	bold   = "\x1b[1m"
+	plain  = "\x1b[0m"
+)
+
+type textWriter struct {
+	w   io.Writer
+	o   TextOptions
+	err error
+}
+
+func (t *textWriter) printf(color, format string, args ...any) {
+	if t.err != nil {
+		return
+	}
+	s := fmt.Sprintf(format, args...)
+	if t.o.Color && color != "" {
+		s = color + strings.TrimSuffix(s, "\n") + plain + s[len(strings.TrimSuffix(s, "\n")):]
+	}
+	_, t.err = io.WriteString(t.w, s)
+}
+
+// Text writes a plan for people: by host and step, changed lines of files, why something restarts, what is unknown, and what it comes to. What is
+// the same as on a host before is only counted.
+func (p *Plan) Text(w io.Writer, o TextOptions) error {
+	t := &textWriter{w: w, o: o}
+	for _, name := range p.Hosts {
+		if why, ok := p.Missing[name]; ok {
+			t.printf(red, "%s is missing: %s\n", name, strings.TrimPrefix(why, name+": "))
+		}
+	}
+	for _, q := range p.Problems {
+		color, word := yellow, "Note"
+		if q.Blocks {
+			color, word = red, "Problem"
+		}
+		t.printf(color, "%s: %s\n", word, q)
+	}
+	shown := map[string]string{} // step and change → the host that it was shown for
+	host := ""
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if !s.Work() && len(s.Unknown)+len(s.Blocked) == 0 {
+			continue
+		}
+		if s.Host != host {
+			host = s.Host
+			t.printf(bold, "\n%s\n", host)
+		}
+		t.printf("", "  %s\n", s.Name)
+		t.step(s, shown)
+	}
+	t.notes(p)
+	t.summary(p)
+	return t.err
+}
+
+func (t *textWriter) step(s *StepChange, shown map[string]string) {
+	same, like := 0, ""
+	for _, r := range s.Changes {
+		key, err := json.Marshal(r)
+		if err != nil {
+			t.err = err
+			return
+		}
+		k := s.Name + "\x00" + string(key)
+		if h, ok := shown[k]; ok && h != s.Host {
+			same++
+			like = h
+			continue
+		}
+		shown[k] = s.Host
+		t.change(r)
+	}
+	if same > 0 {
+		t.printf("", "    … %s as on %s\n", plural(same, "change"), like)
+	}
+	for _, r := range s.Blocked {
+		t.printf(red, "    ! %s cannot be made so: %s\n", r.Resource, r.Text)
+	}
+	for _, r := range s.Unknown {
+		t.printf(red, "    ? %s is unknown: %s\n", r.Resource, r.Text)
+	}
+	for _, r := range s.Unwell {
+		if len(s.Changes) == 0 {
+			t.printf(yellow, "    ! not well, although all is in place: %s: %s\n", r.Resource, r.Text)
+		}
+	}
+}
+
+func (t *textWriter) change(r ResourceChange) {
+	switch r.Action {
+	case Create:
+		t.printf(green, "    + %s\n", r.Resource)
+	case Remove:
+		t.printf(red, "    - %s\n", r.Resource)
+		return
+	default:
+		t.printf(yellow, "    ~ %s\n", r.Resource)
+	}
+	for _, c := range r.Changes {
+		if c.What == "present" && len(c.Lines) == 0 && c.Why == "" {
+			continue // that it is new says it
+		}
+		if c.What != "present" {
+			color := ""
+			if c.Disturbs {
+				color = yellow
+			}
+			t.printf(color, "        %s\n", c)
+		}
+		t.lines(c)
+	}
+}
+
+func (t *textWriter) lines(c resource.Change) {
+	lines := c.Lines
+	more := 0
+	if t.o.Lines > 0 && len(lines) > t.o.Lines {
+		more = len(lines) - t.o.Lines
+		lines = lines[:t.o.Lines]
+	}
+	for _, l := range lines {
+		color := ""
+		switch {
+		case strings.HasPrefix(l, "+"):
+			color = green
+		case strings.HasPrefix(l, "-"):
+			color = red
+		}
+		t.printf(color, "        %s\n", l)
+	}
+	if more > 0 {
+		t.printf("", "        … %s more; --full shows all\n", plural(more, "line"))
+	}
+}
+
+// notes are written once each, with the hosts that they are about.
+func (t *textWriter) notes(p *Plan) {
+	hosts := map[Remark][]string{}
+	var order []Remark
+	for i := range p.Steps {
+		for _, n := range p.Steps[i].Notes {
+			if hosts[n] == nil {
+				order = append(order, n)
+			}
+			hosts[n] = append(hosts[n], p.Steps[i].Host)
+		}
+	}
+	if len(order) > 0 {
+		t.printf("", "\nTo know:\n")
+	}
+	for _, n := range order {
+		where := hosts[n]
+		who := strings.Join(where, ", ")
+		const many = 5
+		if len(where) > many {
+			who = fmt.Sprintf("%s and %d more", strings.Join(where[:many], ", "), len(where)-many)
+		}
+		t.printf("", "  %s: %s (%s)\n", n.Resource, n.Text, who)
+	}
+}
+
+func (t *textWriter) summary(p *Plan) {
+	n := p.Counts()
+	if p.Empty() {
+		t.printf(green, "%s: nothing to do, everything is as it shall be.\n", plural(len(p.Hosts), "host"))
+		return
+	}
+	t.printf(bold, "\nPlan: %d to create, %d to change, %d to remove, on %s.", n.Create, n.Update, n.Remove, plural(n.Hosts, "host"))
+	if n.Disturb > 0 {
+		t.printf(yellow, " %s something that works, for a moment.", verb(n.Disturb, "step disturbs", "steps disturb"))
+	}
+	if n.Unwell > 0 {
+		t.printf(yellow, " %s in place but not well.", verb(n.Unwell, "step is", "steps are"))
+	}
+	if n.Unknown > 0 {
+		t.printf(red, " %d unknown.", n.Unknown)
+	}
+	if n.Blocked > 0 {
+		t.printf(red, " %d cannot be made so.", n.Blocked)
+	}
+	if len(p.Missing) > 0 {
+		t.printf(red, " %s missing.", verb(len(p.Missing), "host is", "hosts are"))
+	}
+	t.printf("", "\n")
+}
+
+func plural(n int, noun string) string { return verb(n, noun, noun+"s") }
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,96 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kubewright/kubewright/internal/agent"
+)
+
+// LockHost is a host whose lock can be taken; agent.Client is one.
+type LockHost interface {
+	Lock(ctx context.Context, h agent.Holder) (busy *agent.Holder, err error)
+	Unlock(ctx context.Context) error
+}
+
+// Keeper is a host whose lock counts. A run needs those of most of them.
+type Keeper struct {
+	Name string
+	// Host is nil if it does not answer.
+	Host LockHost
+}
+
+// BusyError is another run that has the locks.
+type BusyError struct {
+	Host   string
+	Holder agent.Holder
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("another run holds the lock of %s: %s", e.Host, e.Holder)
+}
+
+// lockPause is how long to wait before locks are tried again.
+const lockPause = time.Second
+
+// Lock takes the locks of most keepers, which come in the order of their addresses: two runs meet at the first host that both reach. It waits for another run
+// as long as the context lasts, and says so. The locks end with the connections.
+func Lock(ctx context.Context, keepers []Keeper, h agent.Holder, waiting func(*BusyError)) error {
+	said := ""
+	for {
+		busy, err := tryLock(ctx, keepers, h)
+		if err != nil || busy == nil {
+			return err
+		}
+		if s := busy.Error(); s != said {
+			said = s
+			waiting(busy)
+		}
+		timer := time.NewTimer(lockPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", busy, context.Cause(ctx))
+		}
+	}
+}
+
+// tryLock takes the locks of most keepers or none.
+func tryLock(ctx context.Context, keepers []Keeper, h agent.Holder) (*BusyError, error) {
+	var held []Keeper
+	giveBack := func() {
+		for _, k := range held {
+			_ = k.Host.Unlock(ctx) // a connection that is gone has given it back
+		}
+	}
+	var silent []error
+	for _, k := range keepers {
+		if k.Host == nil {
+			silent = append(silent, fmt.Errorf("%s does not answer", k.Name))
+			continue
+		}
+		busy, err := k.Host.Lock(ctx, h)
+		var lost *agent.LostError
+		switch {
+		case busy != nil:
+			giveBack()
+			return &BusyError{k.Name, *busy}, nil
+		case errors.As(err, &lost):
+			silent = append(silent, err)
+		case err != nil:
+			giveBack()
+			return nil, err
+		default:
+			held = append(held, k)
+		}
+	}
+	if 2*len(held) <= len(keepers) {
+		giveBack()
+		return nil, fmt.Errorf("the locks of most of the %d control-plane and etcd hosts are needed, so that no two runs change the cluster at once, but only %d could be had: %w",
+			len(keepers), len(held), errors.Join(silent...))
+	}
+	return nil, nil
+}
