@@ -177,13 +177,7 @@ func (i Images) ctr(ctx context.Context, env *Env, stdin io.Reader, args ...stri
 	if strings.Contains(out.Stderr, "connect: connection refused") {
 		return "", errNoContainerd
 	}
-	return "", fmt.Errorf("containerd at %s: ctr %s: %s; \"journalctl -u containerd\" may say more", i.socket(), strings.Join(args[:min(2, len(args))], " "), lastLine(out.Stderr))
-}
-
-// lastLine of what a program said, which is why it ended.
-func lastLine(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
+	return "", fmt.Errorf("containerd at %s: ctr %s: %s; \"journalctl -u containerd\" may say more", i.socket(), strings.Join(args[:min(2, len(args))], " "), out.last())
 }
 
 func (i Images) Diff(o Observed) []Change {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,15 @@ const packagesRecord = "/var/lib/kubewright/packages.json"
 // configuration was ("config-files", what dpkg calls a package that was removed but not purged).
 type broughtPackages struct {
 	Brought map[string]bool `json:"brought"`
+	// Users and Groups are accounts that came with them. Debian's packages mostly leave these behind.
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Before is set while packages are being installed.
+	Before *accounts `json:"before,omitempty"`
 }
+
+// accounts are names of users and groups of the system.
+type accounts struct{ Users, Groups []string }
 
 func (Packages) ID() ID { return ID{"packages", "apt"} }
 
@@ -85,7 +94,7 @@ func listPackages(ctx context.Context, env *Env) (map[string]packageState, error
 		return nil, fmt.Errorf("running dpkg-query: %w", err)
 	}
 	if out.Code != 0 {
-		return nil, fmt.Errorf("dpkg-query: %s", lastLine(out.Stderr))
+		return nil, fmt.Errorf("dpkg-query: %s", out.last())
 	}
 	all := map[string]packageState{}
 	for line := range strings.Lines(out.Stdout) {
@@ -131,7 +140,7 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 		return BlockedError{o.Blocked}
 	}
 	if len(p.Diff(o)) == 0 {
-		return p.clean(env) // an earlier run was cut off after it installed them
+		return p.finish(env) // an earlier run was cut off after it installed them
 	}
 	index, err := p.unpackRepository(ctx, env)
 	if err != nil {
@@ -159,7 +168,7 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if _, err := p.run(ctx, env, "apt-get", p.install()...); err != nil {
 		return err
 	}
-	return p.clean(env)
+	return p.finish(env)
 }
 
 // install are the arguments by which apt-get installs the packages, or says what it would do. It never removes any. What depends on what
@@ -188,14 +197,14 @@ func judge(c Command, out Output) (string, error) {
 	if out.Code == 0 {
 		return out.Stdout, nil
 	}
-	why := packageErrors(out.Stderr)
+	why := cmp.Or(packageErrors(out.Stderr), out.last())
 	if isLocked(out.Stderr) {
 		return "", TransientError{fmt.Errorf("another program installs packages: %s", why)}
 	}
 	return "", fmt.Errorf("%s: %s", c.Name, why)
 }
 
-// packageErrors are the lines in which apt and dpkg say what is wrong, or the last one.
+// packageErrors are the lines in which apt and dpkg say what is wrong.
 func packageErrors(stderr string) string {
 	var said []string
 	for line := range strings.Lines(stderr) {
@@ -205,9 +214,6 @@ func packageErrors(stderr string) string {
 		} else if strings.HasPrefix(line, "dpkg: error") {
 			said = append(said, line)
 		}
-	}
-	if len(said) == 0 {
-		return lastLine(stderr)
 	}
 	return strings.Join(said[:min(len(said), 5)], "; ")
 }
@@ -355,6 +361,68 @@ func (p Packages) record(ctx context.Context, env *Env, comes []comingPackage) e
 		}
 		r.Brought[c.name] = there[c.name].status == "config-files"
 	}
+	if r.Before == nil {
+		before, err := readAccounts(env)
+		if err != nil {
+			return err
+		}
+		r.Before = &before
+	}
+	return writePackagesRecord(env, r)
+}
+
+// settle notes the accounts that came since packages began to be installed.
+func (r *broughtPackages) settle(env *Env) error {
+	if r.Before == nil {
+		return nil
+	}
+	now, err := readAccounts(env)
+	if err != nil {
+		return err
+	}
+	came := func(list *[]string, now, before []string) {
+		for _, name := range now {
+			if !slices.Contains(before, name) && !slices.Contains(*list, name) {
+				*list = append(*list, name)
+			}
+		}
+	}
+	came(&r.Users, now.Users, r.Before.Users)
+	came(&r.Groups, now.Groups, r.Before.Groups)
+	r.Before = nil
+	return writePackagesRecord(env, *r)
+}
+
+// maxSystemAccount is the highest number that Debian gives to what packages make (policy 9.2.2; 1000 and above are people).
+const maxSystemAccount = 999
+
+func readAccounts(env *Env) (accounts, error) {
+	users, err := systemNames(env, "/etc/passwd")
+	if err != nil {
+		return accounts{}, err
+	}
+	groups, err := systemNames(env, "/etc/group")
+	return accounts{users, groups}, err
+}
+
+// systemNames are the names in passwd(5) or group(5) with numbers of the system's.
+func systemNames(env *Env, file string) ([]string, error) {
+	f, err := readText(env, file)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for line := range strings.Lines(f.text) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 {
+			if n, err := strconv.Atoi(f[2]); err == nil && n <= maxSystemAccount {
+				names = append(names, f[0])
+			}
+		}
+	}
+	return names, nil
+}
+
+func writePackagesRecord(env *Env, r broughtPackages) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -422,8 +490,17 @@ func (p Packages) fetchOne(ctx context.Context, env *Env, u upload) error {
 	return env.Files.Write(path.Join(p.Dir, u.file), Attributes{Mode: 0o644}, contextReader{ctx, r})
 }
 
-// clean removes packages that are installed now.
-func (p Packages) clean(env *Env) error { return env.Files.RemoveAll(path.Join(p.Dir, "pool")) }
+// finish removes the files of packages that are installed now, and notes what came with them.
+func (p Packages) finish(env *Env) error {
+	r, err := readPackagesRecord(env)
+	if err != nil {
+		return err
+	}
+	if err := r.settle(env); err != nil {
+		return err
+	}
+	return env.Files.RemoveAll(path.Join(p.Dir, "pool"))
+}
 
 // Undo purges the packages that came by Apply, but for those that others came to need, and those that are not there any more. Where only the
 // configuration of one was there before, only that stays.
@@ -436,6 +513,9 @@ func (p Packages) Undo(ctx context.Context, env *Env, _ Observed) error {
 		return err
 	}
 	if len(r.Brought) > 0 {
+		if err := r.settle(env); err != nil {
+			return err
+		}
 		if err := p.purge(ctx, env, r); err != nil {
 			return err
 		}
@@ -467,21 +547,47 @@ func (p Packages) purge(ctx context.Context, env *Env, r broughtPackages) error 
 		hadConfig[is.name] = r.Brought[name]
 	}
 	names, needed, err := p.unneeded(ctx, env, names)
-	if err != nil || len(names) == 0 {
+	if err != nil {
 		return err
 	}
 	if len(needed) > 0 {
 		env.progress("packages that others need by now stay: " + strings.Join(needed, ", "))
 	}
-	if _, err := runPackageProgram(ctx, env, dpkgRemoval("--remove", names)); err != nil {
-		return err
+	if len(names) > 0 {
+		if _, err := runPackageProgram(ctx, env, dpkgRemoval("--remove", names)); err != nil {
+			return err
+		}
 	}
-	purge := slices.DeleteFunc(names, func(name string) bool { return hadConfig[name] })
-	if len(purge) == 0 {
-		return nil
+	if purge := slices.DeleteFunc(names, func(name string) bool { return hadConfig[name] }); len(purge) > 0 {
+		if _, err := runPackageProgram(ctx, env, dpkgRemoval("--purge", purge)); err != nil {
+			return err
+		}
 	}
-	_, err = runPackageProgram(ctx, env, dpkgRemoval("--purge", purge))
-	return err
+	if len(needed) > 0 {
+		return nil // whose accounts the others are is not known
+	}
+	return removeAccounts(ctx, env, r)
+}
+
+// removeAccounts removes users and groups that packages left behind.
+func removeAccounts(ctx context.Context, env *Env, r broughtPackages) error {
+	for _, kind := range []struct {
+		file, program string
+		came          []string
+	}{{"/etc/passwd", "userdel", r.Users}, {"/etc/group", "groupdel", r.Groups}} {
+		there, err := systemNames(env, kind.file)
+		if err != nil {
+			return err
+		}
+		for _, name := range kind.came {
+			if slices.Contains(there, name) {
+				if _, err := env.output(ctx, kind.program, name); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // dpkgRemoval removes packages, even those whose unpacking was cut off. Services of what goes are to stop, so the programs that do it are the

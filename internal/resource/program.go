@@ -398,5 +398,8 @@ func (p Program) Undo(_ context.Context, env *Env, previous Observed) error {
 	if previous.Value("blob") == "" {
 		errs = append(errs, env.Files.Remove(p.stampPath()))
 	}
+	if left, err := env.Files.List(stampsDir); err == nil && len(left) == 0 {
+		errs = append(errs, env.Files.Remove(stampsDir))
+	}
 	return errors.Join(errs...)
 }
