@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -92,6 +93,7 @@ func (l LocalFiles) Stat(name string) (Info, error) {
 	if !ok {
 		return Info{}, fmt.Errorf("%s has no owner", name)
 	}
+	i.ModTime, i.Changed, i.Inode = fi.ModTime(), time.Unix(st.Ctim.Unix()), st.Ino
 	if i.Owner, err = l.nameOf("/etc/passwd", st.Uid); err != nil {
 		return Info{}, err
 	}
