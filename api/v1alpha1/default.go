@@ -30,6 +30,12 @@ func (c *Cluster) setDefaults() {
 	p.OpenFiles = cmp.Or(p.OpenFiles, 1_048_576)
 	p.JournalSize = cmp.Or(p.JournalSize, "1G")
 	c.TimeSync.Mode = cmp.Or(c.TimeSync.Mode, "chrony")
+	var servers []string
+	for _, name := range c.TimeSync.ServerHosts {
+		list, _ := expand(name) // validation said what is wrong with it
+		servers = append(servers, list...)
+	}
+	c.TimeSync.ServerHosts = servers
 	c.Runtime.Name = cmp.Or(c.Runtime.Name, "containerd")
 	c.Runtime.Root = cmp.Or(c.Runtime.Root, "/var/lib/containerd")
 	c.Runtime.MaxConcurrentDownloads = cmp.Or(c.Runtime.MaxConcurrentDownloads, 3)

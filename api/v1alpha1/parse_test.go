@@ -227,3 +227,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestRangesOfServerHosts(t *testing.T) {
+	c, err := Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", "- {name: \"t[1-2]\", address: \"10.0.0.[1-2]\", roles: [worker]}\n- name: m1\n", 1)+"timeSync: {serverHosts: [m1, \"t[1-2]\"]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"m1", "t1", "t2"}; !slices.Equal(c.TimeSync.ServerHosts, want) {
+		t.Errorf("server hosts are %q; want %q", c.TimeSync.ServerHosts, want)
+	}
+}

@@ -1,0 +1,340 @@
+package hostprep
+
+import (
+	"net/netip"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/plan/plantest"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+const file = `apiVersion: kubewright.dev/v1alpha1
+kind: Cluster
+name: test
+hosts:
+- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, roles: [worker]}
+`
+
+// load makes a model of a cluster file and more of it.
+func load(t *testing.T, more string) *cluster.Cluster {
+	t.Helper()
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte(file+more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Load(t.Context(), spec, "testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func testBundle() *bundle.Bundle {
+	return &bundle.Bundle{Kubernetes: "v1.37.1", Platform: "linux/amd64", Parts: []bundle.Part{{
+		Kind: bundle.Packages, Name: "debian-12",
+		Blobs: []bundle.Blob{{Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)}, MediaType: bundle.RepositoryLayer}},
+	}}}
+}
+
+// server is a plain Debian 12, as a virtual machine.
+func server(address string) facts.Host {
+	return facts.Host{
+		BootID: "boot-" + address, Hostname: "debian", OS: facts.OS{ID: "debian", Version: "12", Name: "Debian GNU/Linux 12 (bookworm)"}, Kernel: "6.1.0-18-amd64",
+		Arch: "amd64", Virtualization: "kvm", CPUs: 4, Memory: 8 << 30, Cgroup: 2, Systemd: 252, RaisePriority: true, SetClock: true, LoadModules: true,
+		Packages: "apt", Addresses: []netip.Addr{netip.MustParseAddr(address)}, Free: map[string]uint64{"/var/lib": 40 << 30, "/": 40 << 30},
+	}
+}
+
+// container is a machine that shares its kernel, as local machines are.
+func container(address string) facts.Host {
+	f := server(address)
+	f.BootID, f.Virtualization, f.Container, f.Cgroup, f.Kernel = "shared", "systemd-nspawn", true, 1, "6.18.44"
+	f.RaisePriority, f.SetClock, f.LoadModules = false, false, false
+	return f
+}
+
+// rocky is a machine with enforcing SELinux and firewalld.
+func rocky(address string) facts.Host {
+	f := server(address)
+	f.OS = facts.OS{ID: "rocky", Like: []string{"rhel", "centos", "fedora"}, Version: "9.4", Name: "Rocky Linux 9.4"}
+	f.Kernel, f.Packages, f.SELinux, f.Firewall = "5.14.0-427.el9.x86_64", "dnf", "enforcing", "firewalld"
+	return f
+}
+
+func both(f func(string) facts.Host) map[string]facts.Host {
+	return map[string]facts.Host{"cp1": f("10.0.0.11"), "w1": f("10.0.0.21")}
+}
+
+func TestSteps(t *testing.T) {
+	const settings = `
+hostPreparation:
+  timeZone: Europe/Berlin
+  openFiles: 2097152
+  firewall: disable
+  kernelModules: [nbd, ip_vs]
+  sysctls: {vm.swappiness: "10", net.core.somaxconn: "", net/ipv4/conf/eth0.100/rp_filter: "2", net.ipv4.tcp_fastopen: "1"}
+files:
+- {source: motd, path: /etc/motd}
+- {source: motd, path: /etc/motd.worker, mode: "0640", owner: root:adm, roles: [worker]}
+`
+	for _, c := range []struct {
+		name  string
+		more  string
+		hosts map[string]facts.Host
+	}{
+		{"debian", "", both(server)},
+		{"debian-settings", settings, map[string]facts.Host{"w1": server("10.0.0.21")}},
+		{"container", "", map[string]facts.Host{"w1": container("10.0.0.21")}},
+		{"rocky", "", map[string]facts.Host{"cp1": rocky("10.0.0.11")}},
+		{"rocky-leave", "\nhostPreparation: {firewall: leave, selinux: leave, swap: true, hostname: false}\n", map[string]facts.Host{"cp1": rocky("10.0.0.11")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			model := load(t, c.more)
+			in := Input{Cluster: model, Hosts: c.hosts, Bundle: testBundle(), TimeServers: model.With(v1alpha1.ControlPlane),
+				Packages: func(string) []string { return []string{"chrony", "kmod"} }}
+			steps, problems := Steps(in)
+			if err := plan.Check(steps, nil); err != nil {
+				t.Error(err)
+			}
+			plantest.Golden(t, c.name, steps, problems)
+		})
+	}
+}
+
+func TestOnlyHostsThatAnsweredHaveSteps(t *testing.T) {
+	hosts := both(server)
+	delete(hosts, "cp1")
+	first := plan.Condition{Name: "first"}
+	steps, _ := Steps(Input{Cluster: load(t, ""), Hosts: hosts, Bundle: testBundle(), After: func(string) []plan.Condition { return []plan.Condition{first} }})
+	if len(steps) != 1 || steps[0].Host != "w1" || len(steps[0].Requires) != 1 || steps[0].Requires[0].Name != "first" {
+		t.Errorf("steps are %+v", steps)
+	}
+}
+
+// A host that comes must not touch those that are there.
+func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
+	hosts := both(rocky)
+	steps := func(more string) []plan.Step {
+		c := load(t, more)
+		s, _ := Steps(Input{Cluster: c, Hosts: hosts, Bundle: testBundle(), TimeServers: c.With(v1alpha1.ControlPlane)})
+		return s
+	}
+	before := steps("")
+	hosts["w2"] = rocky("10.0.0.22")
+	after := steps("- {name: w2, address: 10.0.0.22, roles: [worker]}\n")
+	if len(after) != 3 || !reflect.DeepEqual(before, after[:2]) {
+		t.Errorf("before:\n%s\nafter:\n%s", plantest.Render(t, before, nil), plantest.Render(t, after, nil))
+	}
+}
+
+func TestEveryParameterHasAReason(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range parameters {
+		if p.value == "" || len(p.why) < 20 || !strings.HasSuffix(p.why, ".") || p.guides == "" {
+			t.Errorf("%+v", p)
+		}
+		if seen[p.name] {
+			t.Errorf("%s stands there twice", p.name)
+		}
+		seen[p.name] = true
+	}
+	for _, dangerous := range []string{"net.ipv4.tcp_timestamps", "net.ipv4.tcp_tw_recycle", "kernel.threads-max", "fs.file-max", "fs.nr_open"} {
+		if seen[dangerous] {
+			t.Errorf("%s is set without being asked for", dangerous)
+		}
+	}
+	for _, required := range []string{"net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"} {
+		i := indexOf(required)
+		if i < 0 || parameters[i].harmless != "" {
+			t.Errorf("%s is not required", required)
+		}
+	}
+	for _, m := range kernelModules {
+		if m.why == "" || m.guides == "" {
+			t.Errorf("%+v", m)
+		}
+	}
+	for _, p := range ports {
+		if p.why == "" {
+			t.Errorf("%s has no reason", p.ports)
+		}
+	}
+}
+
+func indexOf(name string) int {
+	for i, p := range parameters {
+		if p.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// What guides B and C set is set, or it is said why not.
+func TestNothingOfTheGuidesIsForgotten(t *testing.T) {
+	source, err := os.ReadFile("sysctl.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(guideB + guideC) {
+		short := name[strings.LastIndex(name, ".")+1:] // "net.ipv4.tcp_rmem and tcp_wmem"
+		if !regexp.MustCompile(`\b` + regexp.QuoteMeta(short) + `\b`).Match(source) {
+			t.Errorf("nothing is said of %s", name)
+		}
+	}
+}
+
+const guideB = `net.core.netdev_max_backlog net.core.somaxconn net.ipv4.conf.all.rp_filter net.ipv4.tcp_max_syn_backlog fs.inotify.max_user_instances fs.file-max
+fs.inotify.max_user_watches net.core.bpf_jit_enable net.core.bpf_jit_harden net.core.bpf_jit_kallsyms net.core.dev_weight_tx_bias net.core.rmem_max net.core.wmem_max
+net.ipv4.tcp_rmem net.ipv4.tcp_wmem net.core.rps_sock_flow_entries net.ipv4.neigh.default.gc_thresh1 net.ipv4.neigh.default.gc_thresh2
+net.ipv4.neigh.default.gc_thresh3 net.ipv4.tcp_max_orphans net.ipv4.tcp_max_tw_buckets net.ipv4.tcp_fastopen vm.max_map_count kernel.threads-max net.ipv4.ip_forward
+`
+
+const guideC = `net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables fs.may_detach_mounts vm.overcommit_memory vm.panic_on_oom
+fs.inotify.max_user_watches fs.file-max fs.nr_open net.netfilter.nf_conntrack_max net.ipv4.tcp_keepalive_time net.ipv4.tcp_keepalive_probes
+net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_max_tw_buckets net.ipv4.tcp_tw_reuse net.ipv4.tcp_max_orphans net.ipv4.tcp_orphan_retries net.ipv4.tcp_syncookies
+net.ipv4.tcp_max_syn_backlog net.ipv4.ip_conntrack_max net.ipv4.tcp_timestamps net.core.somaxconn net.ipv4.ip_nonlocal_bind
+`
+
+// Packages have to be among those that bundles are made with.
+func TestBundlesHaveThePackages(t *testing.T) {
+	collected, err := os.ReadFile("../../../distro/debian-12.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range needed(Input{}, "") {
+		if !regexp.MustCompile(`(?m)^- ` + regexp.QuoteMeta(name) + `\b`).Match(collected) {
+			t.Errorf("distro/debian-12.yaml collects no %s", name)
+		}
+	}
+}
+
+func TestDotted(t *testing.T) {
+	for name, want := range map[string]string{
+		"net.ipv4.ip_forward":                   "net.ipv4.ip_forward",
+		"net/ipv4/ip_forward":                   "net.ipv4.ip_forward",
+		"net/ipv4/conf/eth0.100/rp_filter":      "net.ipv4.conf.eth0/100.rp_filter",
+		"net.ipv4.conf.eth0/100.rp_filter":      "net.ipv4.conf.eth0/100.rp_filter",
+		"net.bridge.bridge-nf-call-ip6tables":   "net.bridge.bridge-nf-call-ip6tables",
+		"net/bridge/bridge-nf-call-ip6tables":   "net.bridge.bridge-nf-call-ip6tables",
+		"net/netfilter/nf_conntrack_tcp_loose/": "net.netfilter.nf_conntrack_tcp_loose.",
+	} {
+		if got := dotted(name); got != want {
+			t.Errorf("dotted(%q) = %q; want %q", name, got, want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		more   string
+		change func(f *facts.Host) // of cp1
+		blocks bool
+		says   string
+		none   bool
+	}{
+		{name: "nothing", change: func(*facts.Host) {}, none: true},
+		{name: "architecture", change: func(f *facts.Host) { f.Arch = "arm64" }, blocks: true, says: "it is linux/arm64, and the bundle of Kubernetes v1.37.1 is for linux/amd64"},
+		{name: "no systemd", change: func(f *facts.Host) { f.Systemd = 0 }, blocks: true, says: "systemd does not run"},
+		{name: "old systemd", change: func(f *facts.Host) { f.Systemd = 238 }, blocks: true, says: "its systemd is version 238"},
+		{name: "old systemd, cgroup 2", change: func(f *facts.Host) { f.Systemd = 243 }, blocks: true, says: "takes 244"},
+		{name: "old systemd, cgroup 1", change: func(f *facts.Host) { f.Systemd, f.Cgroup = 239, 1 }, none: true},
+		{name: "no control groups", change: func(f *facts.Host) { f.Cgroup = 0 }, blocks: true, says: "no control groups"},
+		{name: "old kernel", change: func(f *facts.Host) { f.Kernel = "3.10.0-1160.el7.x86_64" }, blocks: true, says: "4.18 is the oldest"},
+		{name: "odd kernel", change: func(f *facts.Host) { f.Kernel = "linux" }, blocks: true, says: "no version"},
+		{name: "kernel of RHEL 8", change: func(f *facts.Host) { f.Kernel = "4.18.0-553.el8.x86_64" }, says: "tested with 5.4"},
+		{name: "kernel 10", change: func(f *facts.Host) { f.Kernel = "10.0" }, none: true},
+		{name: "other distribution", change: func(f *facts.Host) { f.OS = facts.OS{ID: "ubuntu", Version: "24.04", Name: "Ubuntu 24.04 LTS"} },
+			says: "it is Ubuntu 24.04 LTS, and the bundle has packages for debian-12; these have to be there: conntrack,"},
+		{name: "little memory", change: func(f *facts.Host) { f.Memory = 1 << 30 }, says: "1GiB of memory, and a control plane needs 1.66GiB"},
+		{name: "one CPU", change: func(f *facts.Host) { f.CPUs = 1 }, says: "1 CPU, and a control plane needs 2"},
+		{name: "no room", change: func(f *facts.Host) { f.Free = map[string]uint64{"/var/lib": 1 << 30} }, blocks: true, says: "1GiB free in /var/lib"},
+		{name: "no room, prepared", change: func(f *facts.Host) {
+			f.Free, f.Identity.Machine = map[string]uint64{"/var/lib": 1 << 30}, "x"
+		}, says: "1GiB free in /var/lib"},
+		{name: "other address", change: func(f *facts.Host) { f.Addresses = []netip.Addr{netip.MustParseAddr("192.168.0.1")} }, blocks: true,
+			says: "at 10.0.0.11, which is no address of it; it has 192.168.0.1"},
+		{name: "other name", more: "hostPreparation: {hostname: false}\n", change: func(*facts.Host) {}, says: "it calls itself debian and stays so"},
+		{name: "same machine", change: func(f *facts.Host) { f.BootID = "boot-10.0.0.21" }, blocks: true, says: "it is the same machine as w1"},
+		{name: "same identity", change: func(f *facts.Host) { f.Identity.Machine = "worker" }, blocks: true, says: "it has the identity of w1"},
+		{name: "same computer", change: func(f *facts.Host) { f.BootID, f.Container = "boot-10.0.0.21", true }, none: true},
+		{name: "limits", change: func(f *facts.Host) { f.RaisePriority = false }, says: "limits cannot be raised"},
+		{name: "a file of ours", more: "files: [{source: motd, path: /etc/hosts}]\n", change: func(*facts.Host) {}, blocks: true, says: "which Kubewright writes itself"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w1 := server("10.0.0.21")
+			w1.Identity.Machine = "worker"
+			w1.Hostname = "w1"
+			cp1 := server("10.0.0.11")
+			c.change(&cp1)
+			_, problems := Steps(Input{Cluster: load(t, c.more), Hosts: map[string]facts.Host{"cp1": cp1, "w1": w1}, Bundle: testBundle()})
+			var of []plan.Problem
+			for _, p := range problems {
+				if p.Host == "cp1" {
+					of = append(of, p)
+				}
+			}
+			switch {
+			case c.none && len(of) > 0:
+				t.Errorf("problems are %v; want none", of)
+			case !c.none && (len(of) != 1 || of[0].Blocks != c.blocks || !strings.Contains(of[0].Message, c.says)):
+				t.Errorf("problems are %+v; want one that says %q, blocking: %t", of, c.says, c.blocks)
+			}
+		})
+	}
+}
+
+func TestHostsWithoutInternalAddresses(t *testing.T) {
+	c := load(t, "- {name: w2, address: w2.example.com, roles: [worker]}\n")
+	hosts := both(server)
+	hosts["w2"] = server("10.0.0.22")
+	_, problems := Steps(Input{Cluster: c, Hosts: hosts, Bundle: testBundle()})
+	if len(problems) != 1 || !problems[0].Blocks || !strings.Contains(problems[0].String(), "w2: it is not known by which address") {
+		t.Errorf("problems are %v", problems)
+	}
+}
+
+// Nobody can log in where a limit of sessions is more than what may be set.
+func TestLimitsOfSessionsCanBeSet(t *testing.T) {
+	for _, c := range []struct {
+		open  int
+		raise bool
+		limit bool // of sessions
+		first bool // fs.nr_open is raised before
+	}{{1 << 20, true, true, false}, {1<<20 + 1, true, true, true}, {65536, false, false, false}} {
+		f := server("10.0.0.11")
+		f.RaisePriority = c.raise
+		model := load(t, "")
+		model.HostPreparation.OpenFiles = c.open
+		steps, _ := Steps(Input{Cluster: model, Hosts: map[string]facts.Host{"cp1": f}, Bundle: testBundle()})
+		limit, raised := -1, -1
+		for i, r := range steps[0].Resources {
+			switch r := r.(type) {
+			case resource.File:
+				if r.Path == "/etc/security/limits.d/90-kubewright.conf" {
+					limit = i
+				}
+			case resource.Sysctl:
+				if r.Name == "fs.nr_open" && r.Optional == "" {
+					raised = i
+				}
+			}
+		}
+		if limit >= 0 != c.limit || raised >= 0 != c.first || c.limit && raised > limit {
+			t.Errorf("%+v: the limit comes at %d, fs.nr_open at %d", c, limit, raised)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package hostprep
+
+import (
+	"fmt"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// processes is how many processes and threads a user may have: the value of guide B. A kernel's own limit goes by memory and may be less.
+const processes = 655_350
+
+// limits are those of sessions, at the next login, and of services, when systemd reads its settings again or the host boots; Kubewright's own units name
+// theirs. Guides B and C set the same three, for sessions only.
+//
+// Where limits cannot be raised, sessions get none: pam_limits(8) would let nobody log in any more, Kubewright neither.
+func limits(p v1alpha1.HostPreparation, f facts.Host) []resource.Resource {
+	services := resource.NewFile("/etc/systemd/system.conf.d/90-kubewright.conf", header("hostPreparation.openFiles")+
+		fmt.Sprintf("[Manager]\nDefaultLimitNOFILE=%d\n", p.OpenFiles))
+	if !f.RaisePriority {
+		return []resource.Resource{services}
+	}
+	text := header("hostPreparation.openFiles")
+	for _, who := range []string{"*", "root"} { // * is everyone but root
+		text += fmt.Sprintf("%-4s - nofile  %d\n", who, p.OpenFiles)
+		text += fmt.Sprintf("%-4s - nproc   %d\n", who, processes)
+		text += fmt.Sprintf("%-4s - memlock unlimited\n", who)
+	}
+	return []resource.Resource{resource.NewFile("/etc/security/limits.d/90-kubewright.conf", text), services}
+}

@@ -1,0 +1,70 @@
+package hostprep
+
+import (
+	"slices"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// port is what others reach on hosts that do something.
+type port struct {
+	ports string // as firewalls write them: "2379-2380/tcp"
+	why   string
+	on    func(Input) []v1alpha1.Host
+}
+
+// ports are those that a cluster needs (kubernetes.io/docs/reference/networking/ports-and-protocols). They are open to all: a list of the hosts
+// that may reach them would change on every host when one comes. The port of sshd stays as it is: we came in by it.
+var ports = []port{
+	{"6443/tcp", "API server, or the balancer in front of it", with(v1alpha1.ControlPlane, v1alpha1.LoadBalancer)},
+	{"2379-2380/tcp", "etcd: clients and peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
+	{"10250/tcp", "kubelet: logs, exec, metrics", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{"10256/tcp", "kube-proxy: health, asked by balancers outside", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{"30000-32767/tcp", "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{"30000-32767/udp", "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{"8472/udp", "VXLAN: the network of Pods between hosts", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{"123/udp", "time for other hosts", func(in Input) []v1alpha1.Host { return in.TimeServers }},
+}
+
+// with are the hosts that have some of the roles, once each.
+func with(roles ...v1alpha1.Role) func(Input) []v1alpha1.Host {
+	return func(in Input) []v1alpha1.Host {
+		return slices.DeleteFunc(slices.Clone(in.Cluster.Hosts), func(h v1alpha1.Host) bool {
+			return !slices.ContainsFunc(roles, func(r v1alpha1.Role) bool { return slices.Contains(h.Roles, r) })
+		})
+	}
+}
+
+// openPorts are the ports of each host, by its name.
+func openPorts(in Input) map[string][]string {
+	open := map[string][]string{}
+	for _, p := range ports {
+		for _, h := range p.on(in) {
+			open[h.Name] = append(open[h.Name], p.ports)
+		}
+	}
+	return open
+}
+
+// firewalls are units of systemd.
+var firewalls = []string{"firewalld.service", "ufw.service"}
+
+// security is what becomes of SELinux and of firewalls. That a firewall is off is said whether it runs or not: otherwise it would be wanted again as soon
+// as it does not.
+func security(p v1alpha1.HostPreparation, f facts.Host, open []string) []resource.Resource {
+	var list []resource.Resource
+	if p.SELinux == v1alpha1.Permissive && f.SELinux != "" {
+		list = append(list, resource.SELinux{Mode: "permissive"})
+	}
+	switch {
+	case p.Firewall == v1alpha1.Disable:
+		for _, unit := range firewalls {
+			list = append(list, resource.Unit{Name: unit})
+		}
+	case p.Firewall == v1alpha1.Open && f.Firewall != "":
+		list = append(list, resource.FirewallPorts{Tool: f.Firewall, Ports: open})
+	}
+	return list
+}
