@@ -81,7 +81,8 @@ func (b *Binary) content(compressed bool) (io.Reader, int64, error) {
 	b.once.Do(func() {
 		var gz bytes.Buffer
 		var w *gzip.Writer
-		if w, b.err = gzip.NewWriterLevel(&gz, gzip.BestSpeed); b.err != nil {
+		// 0.2 s for 26 MB; the best takes half as long again for 1 % less.
+		if w, b.err = gzip.NewWriterLevel(&gz, 5); b.err != nil {
 			return
 		}
 		if _, b.err = io.Copy(w, io.NewSectionReader(b.file, 0, b.Size)); b.err == nil {

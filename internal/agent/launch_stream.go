@@ -148,7 +148,7 @@ func (s *Stream) Stderr() string { return s.process.Stderr() }
 // Ended is closed when the agent and what started it there have ended, or the connection.
 func (s *Stream) Ended() <-chan struct{} { return s.process.ended }
 
-// Code is the exit code that the agent ended with, or an error if it is not known. Ended must be closed.
+// Code is the exit code that the agent ended with by itself, or an error if it is not known. Ended must be closed.
 func (s *Stream) Code() (int, error) { return s.process.code, s.process.err }
 
 // conversation is a process that is listened to line by line, until it becomes a stream.
