@@ -54,6 +54,7 @@ type broughtImages struct {
 	Pinned []string `json:"pinned,omitempty"`
 }
 
+// ID is the same everywhere.
 func (Images) ID() ID { return ID{"images", "containerd"} }
 
 // Observe finds for each image that containerd has the digest of its manifest, by name; "NAME pinned", and "NAME state": "complete", or what
@@ -177,9 +178,11 @@ func (i Images) ctr(ctx context.Context, env *Env, stdin io.Reader, args ...stri
 	if strings.Contains(out.Stderr, "connect: connection refused") {
 		return "", errNoContainerd
 	}
-	return "", fmt.Errorf("containerd at %s: ctr %s: %s; \"journalctl -u containerd\" may say more", i.socket(), strings.Join(args[:min(2, len(args))], " "), out.last())
+	return "", fmt.Errorf("containerd at %s: ctr %s: %s; \"journalctl -u containerd\" may say more",
+		i.socket(), strings.Join(args[:min(2, len(args))], " "), out.last())
 }
 
+// Diff names each image that is not there as it shall be, and those that are pinned and that nothing asks for.
 func (i Images) Diff(o Observed) []Change {
 	var changes []Change
 	for _, want := range i.Images {
@@ -203,6 +206,7 @@ func (i Images) Diff(o Observed) []Change {
 	return changes
 }
 
+// Apply loads, all at once, what is missing, and pins.
 func (i Images) Apply(ctx context.Context, env *Env) error {
 	there, err := i.list(ctx, env)
 	if errors.Is(err, errNoContainerd) {

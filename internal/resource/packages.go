@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,9 +49,13 @@ type broughtPackages struct {
 // accounts are names of users and groups of the system.
 type accounts struct{ Users, Groups []string }
 
+// ID is the same everywhere.
 func (Packages) ID() ID { return ID{"packages", "apt"} }
 
-// Observe finds the version of each package, by name, where it is installed.
+// fetched is the value that says that files of packages are there, which is so only until they are installed. It is no package's name.
+const fetched = "fetched files"
+
+// Observe finds the version of each package, by name, where it is installed, and whether an earlier Apply was cut off.
 func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
 	installed, err := listPackages(ctx, env)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -66,7 +71,13 @@ func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
 			o.Values[name] = is.version
 		}
 	}
-	if len(o.Values) == len(p.Names) {
+	complete := len(o.Values) == len(p.Names)
+	if _, err := env.Files.Stat(p.pool()); err == nil {
+		o.Values[fetched] = string(Present)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return Observed{}, err
+	}
+	if complete {
 		return o, nil
 	}
 	if _, err := env.Files.Stat("/usr/bin/apt-get"); errors.Is(err, fs.ErrNotExist) {
@@ -75,9 +86,12 @@ func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
 	return o, nil
 }
 
+// pool is where the repository has files of packages.
+func (p Packages) pool() string { return path.Join(p.Dir, "pool") }
+
 func (p Packages) noApt(lacks string) string {
-	return fmt.Sprintf("this machine has no %s, and packages come for Debian only; install what these are for (%s) by its own means, and say in the cluster file that packages are not to be installed",
-		lacks, strings.Join(p.Names, ", "))
+	return fmt.Sprintf("this machine has no %s, and packages come for Debian only; install what these are for (%s) by its own means, "+
+		"and say in the cluster file that packages are not to be installed", lacks, strings.Join(p.Names, ", "))
 }
 
 // packageState is what dpkg knows of a package.
@@ -89,7 +103,8 @@ type packageState struct {
 
 // listPackages asks dpkg for all packages, by name without architecture; those of the machine's own architecture win.
 func listPackages(ctx context.Context, env *Env) (map[string]packageState, error) {
-	out, err := env.Exec.Run(ctx, Command{Name: "dpkg-query", Env: packageEnv, Args: []string{"--show", "--showformat", `${Package} ${binary:Package} ${db:Status-Status} ${Version}\n`}})
+	format := `${Package} ${binary:Package} ${db:Status-Status} ${Version}\n`
+	out, err := env.Exec.Run(ctx, Command{Name: "dpkg-query", Env: packageEnv, Args: []string{"--show", "--showformat", format}})
 	if err != nil {
 		return nil, fmt.Errorf("running dpkg-query: %w", err)
 	}
@@ -113,6 +128,7 @@ func listPackages(ctx context.Context, env *Env) (map[string]packageState, error
 	return all, nil
 }
 
+// Diff names the packages that are not installed. What these depend on comes along.
 func (p Packages) Diff(o Observed) []Change {
 	var changes []Change
 	for _, name := range slices.Sorted(slices.Values(p.Names)) {
@@ -120,14 +136,20 @@ func (p Packages) Diff(o Observed) []Change {
 			changes = append(changes, Change{What: name, Old: "absent", New: "installed"})
 		}
 	}
+	if len(changes) == 0 && o.Value(fetched) != "" {
+		changes = append(changes, Change{What: fetched, Old: string(Present), New: string(Absent), Why: "installing them was cut off"})
+	}
 	return changes
 }
 
 // packageEnv is the environment of apt and dpkg: no questions, and nothing translated.
-var packageEnv = []string{"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NOWARNINGS=yes", "LC_ALL=C", "APT_LISTCHANGES_FRONTEND=none", "NEEDRESTART_MODE=l"}
+var packageEnv = []string{
+	"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NOWARNINGS=yes", "LC_ALL=C", "APT_LISTCHANGES_FRONTEND=none", "NEEDRESTART_MODE=l",
+}
 
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// Apply installs them with apt, from the repository alone. Their services are neither started nor enabled.
 func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if p.Dir == "" || path.Clean(p.Dir) == "/" {
 		return fmt.Errorf("packages: %q is no directory for a repository", p.Dir)
@@ -139,7 +161,7 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if o.Blocked != "" {
 		return BlockedError{o.Blocked}
 	}
-	if len(p.Diff(o)) == 0 {
+	if !slices.ContainsFunc(p.Names, func(name string) bool { return o.Value(name) == "" }) {
 		return p.finish(env) // an earlier run was cut off after it installed them
 	}
 	index, err := p.unpackRepository(ctx, env)
@@ -189,17 +211,17 @@ func runPackageProgram(ctx context.Context, env *Env, c Command) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("running %s: %w", c.Name, err)
 	}
-	return judge(c, out)
+	return judge(env, c, out)
 }
 
 // judge returns what apt or dpkg said, or why it failed.
-func judge(c Command, out Output) (string, error) {
+func judge(env *Env, c Command, out Output) (string, error) {
 	if out.Code == 0 {
 		return out.Stdout, nil
 	}
 	why := cmp.Or(packageErrors(out.Stderr), out.last())
 	if isLocked(out.Stderr) {
-		return "", TransientError{fmt.Errorf("another program installs packages: %s", why)}
+		return "", TransientError{fmt.Errorf("another program%s installs packages: %s", lockHolder(env, out.Stderr), why)}
 	}
 	return "", fmt.Errorf("%s: %s", c.Name, why)
 }
@@ -221,7 +243,29 @@ func packageErrors(stderr string) string {
 // isLocked recognises what apt ("Could not get lock …. It is held by process 7 (unattended-upgr)") and dpkg ("dpkg frontend lock was locked by
 // another process with pid 7") say of locks that others hold.
 func isLocked(stderr string) bool {
-	return strings.Contains(stderr, "Could not get lock") || strings.Contains(stderr, "locked by another process") || strings.Contains(stderr, "Unable to acquire the dpkg frontend lock")
+	return strings.Contains(stderr, "Could not get lock") || strings.Contains(stderr, "locked by another process") ||
+		strings.Contains(stderr, "Unable to acquire the dpkg frontend lock")
+}
+
+// dpkgHolder is how dpkg names who holds its lock; apt gives the name itself.
+var dpkgHolder = regexp.MustCompile(`locked by another process with pid ([0-9]+)`)
+
+// lockHolder is the name of the process that dpkg names by its number, in brackets; nothing if it is gone.
+func lockHolder(env *Env, stderr string) string {
+	pid := dpkgHolder.FindStringSubmatch(stderr)
+	if pid == nil {
+		return ""
+	}
+	r, err := env.Files.Open(path.Join("/proc", pid[1], "comm"))
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = r.Close() }()
+	name, err := io.ReadAll(io.LimitReader(r, 64))
+	if err != nil {
+		return ""
+	}
+	return " (" + strings.TrimSpace(string(name)) + ")"
 }
 
 // upload is what a repository's list says of a package.
@@ -499,7 +543,7 @@ func (p Packages) finish(env *Env) error {
 	if err := r.settle(env); err != nil {
 		return err
 	}
-	return env.Files.RemoveAll(path.Join(p.Dir, "pool"))
+	return env.Files.RemoveAll(p.pool())
 }
 
 // Undo purges the packages that came by Apply, but for those that others came to need, and those that are not there any more. Where only the
@@ -610,7 +654,7 @@ func (p Packages) unneeded(ctx context.Context, env *Env, names []string) (free,
 		}
 		refused := refusedPackages(out.Stderr)
 		if !slices.ContainsFunc(refused, func(name string) bool { return slices.Contains(names, name) }) {
-			_, err := judge(c, out)
+			_, err := judge(env, c, out)
 			return nil, nil, err
 		}
 		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(refused, name) })

@@ -52,6 +52,7 @@ func (s stamp) fits(i Info) bool {
 	return s.Size == i.Size && s.Inode == i.Inode && s.ModTime.Equal(i.ModTime) && s.Changed.Equal(i.Changed)
 }
 
+// ID is by the name.
 func (p Program) ID() ID { return ID{"program", p.Name} }
 
 func (p Program) stampPath() string { return path.Join(stampsDir, p.Name+".json") }
@@ -167,6 +168,7 @@ func (p Program) readStamp(env *Env) (stamp, error) {
 	return s, nil
 }
 
+// Diff names what is not as the blob has it, and links that are not there.
 func (p Program) Diff(o Observed) []Change {
 	var changes []Change
 	switch {
@@ -175,7 +177,8 @@ func (p Program) Diff(o Observed) []Change {
 	case o.Value("type") != "file":
 		changes = append(changes, Change{What: "type", Old: o.Value("type"), New: "file"})
 	case o.Value("blob") == "":
-		changes = append(changes, Change{What: "content", Old: short(o.Value("digest")), New: "of blob " + short(p.Blob), Why: "it is not what Kubewright installed"})
+		now := short(o.Value("digest"))
+		changes = append(changes, Change{What: "content", Old: now, New: "of blob " + short(p.Blob), Why: "it is not what Kubewright installed"})
 	case o.Value("blob") != p.Blob:
 		changes = append(changes, Change{What: "content", Old: "of blob " + short(o.Value("blob")), New: "of blob " + short(p.Blob)})
 	default:
@@ -206,6 +209,7 @@ func linkName(o Observed, command string) string {
 	}
 }
 
+// Apply installs what differs. A program that runs goes on with the file it was started from.
 func (p Program) Apply(ctx context.Context, env *Env) error {
 	o, err := p.Observe(ctx, env)
 	if err != nil {
@@ -286,7 +290,8 @@ func needRoom(env *Env, dir string, needed int64, what string) error {
 		return fmt.Errorf("asking how much room there is in %s: %w", dir, err)
 	}
 	if needed > 0 && free < uint64(needed) {
-		return fmt.Errorf("%s needs %s in %s, where only %s are free; make room there", what, units.BytesSize(float64(needed)), dir, units.BytesSize(float64(free)))
+		return fmt.Errorf("%s needs %s in %s, where only %s are free; make room there",
+			what, units.BytesSize(float64(needed)), dir, units.BytesSize(float64(free)))
 	}
 	return nil
 }
@@ -383,6 +388,7 @@ func (r *programReader) Read(b []byte) (int, error) {
 
 func (r *programReader) close() { r.zstd.Close() }
 
+// Undo puts back what was at each of its places before.
 func (p Program) Undo(_ context.Context, env *Env, previous Observed) error {
 	var errs []error
 	for _, c := range p.Commands {
