@@ -193,7 +193,7 @@ func (k LocalKernel) UnloadModule(ctx context.Context, name string) error {
 	name = strings.ReplaceAll(name, "-", "_")
 	inUse := func() (bool, error) {
 		modules, err := os.ReadFile("/proc/modules")
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without modules has none
 			return false, err
 		}
 		users, loaded := moduleUsers(modules, name)

@@ -225,6 +225,12 @@ func (u Unit) Undo(ctx context.Context, env *Env, previous Observed) error {
 			return fmt.Errorf("asking systemd for %s: %w", u.Name, err)
 		}
 	}
+	if s.Active == "failed" && previous.Value("active") != "failed" {
+		// Nothing of it runs; but systemd forgets that it failed.
+		if err := env.Systemd.Stop(ctx, u.Name); err != nil {
+			return err
+		}
+	}
 	if s.Load == "not-found" && !s.runs() {
 		return nil // its file has gone, and with it what there was to undo
 	}

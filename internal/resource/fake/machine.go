@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -185,6 +186,9 @@ func (m *Machine) State() map[string]string {
 	defer m.mu.Unlock()
 	s := map[string]string{"hostname": m.hostname}
 	for p, n := range m.nodes {
+		if dir, name := path.Split(p); dir == unitDir+"/" && n.kind == file {
+			m.unit(name) // whether systemd was asked for it or not
+		}
 		s["path "+p] = fmt.Sprintf("%v %04o %s:%s %x%s", n.kind, n.attributes.Mode, n.attributes.Owner, n.attributes.Group, sha256.Sum256(n.content), n.link)
 	}
 	for name, u := range m.units {
@@ -194,7 +198,7 @@ func (m *Machine) State() map[string]string {
 	}
 	for name := range m.sysctls {
 		if p := m.sysctl(name); p != nil {
-			s["sysctl "+name] = p.value
+			s["sysctl "+name] = strings.Join(strings.Fields(p.value), " ")
 		}
 	}
 	for name, mod := range m.modules {
