@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -607,8 +608,10 @@ func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: true})
 	}
 	if r.All {
-		if err := env.Files.RemoveAll(Dir); err != nil {
-			return explainError(fmt.Errorf("removing %s: %w", Dir, err))
+		for _, dir := range []string{Dir, filepath.Dir(lockFile)} {
+			if err := env.Files.RemoveAll(dir); err != nil {
+				return explainError(fmt.Errorf("removing %s: %w", dir, err))
+			}
 		}
 	}
 	return nil

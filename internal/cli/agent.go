@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubewright/kubewright/internal/agent"
+	"github.com/kubewright/kubewright/internal/resource"
 )
 
 // newAgent is what runs on hosts, for the length of an SSH session. It is not for people.
@@ -36,7 +37,12 @@ func newAgent() *cobra.Command {
 			if _, err := fmt.Fprintf(stream, "\n%s %s\n", agent.Magic, args[0]); err != nil {
 				return err
 			}
-			return agent.Serve(c.Context(), stream, agent.ServeOptions{})
+			local, err := resource.NewLocal("/")
+			if err != nil {
+				return err
+			}
+			defer func() { _ = local.Close() }()
+			return agent.Serve(c.Context(), stream, agent.ServeOptions{Env: *local.Env(), Facts: agent.Gather, Lock: agent.FileLock{}})
 		},
 	}
 }

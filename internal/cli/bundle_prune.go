@@ -45,7 +45,7 @@ It shows what it would remove, and asks. It waits until no other command adds to
 				if err := f.showUnneeded(c.ErrOrStderr(), found, "will be removed"); err != nil {
 					return err
 				}
-				if err := ask(c, "Remove it?"); err != nil {
+				if err := ask(c, "Remove it?", errors.New("nothing was removed")); err != nil {
 					return err
 				}
 			}
@@ -83,8 +83,8 @@ func (f *bundleFlags) showUnneeded(w io.Writer, u *bundle.Unneeded, what string)
 	return err
 }
 
-// ask asks a person for a yes.
-func ask(c *cobra.Command, question string) error {
+// ask asks a person for a yes; anything else is the error declined.
+func ask(c *cobra.Command, question string, declined error) error {
 	in, ok := c.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return usageError{errors.New("nobody is there to be asked: say --yes, or --dry-run to see what it would do")}
@@ -104,7 +104,7 @@ func ask(c *cobra.Command, question string) error {
 		return c.Context().Err()
 	case answer := <-answers:
 		if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-			return errors.New("nothing was removed")
+			return declined
 		}
 		return nil
 	}

@@ -98,7 +98,7 @@ touched · 130 interrupted. "machines ssh" exits as the command on the machine d
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newAgent(), newBundle(), newMachines(), newValidate())
+	root.AddCommand(newAgent(), newApply(), newBundle(), newMachines(), newPlan(), newReset(), newRuns(), newValidate())
 	markUsageErrors(root)
 	return root
 }

@@ -18,7 +18,9 @@ type blobs struct {
 	contents map[string][]byte
 }
 
-func newBlobs(others agent.Blobs) *blobs { return &blobs{others: others, contents: map[string][]byte{}} }
+func newBlobs(others agent.Blobs) *blobs {
+	return &blobs{others: others, contents: map[string][]byte{}}
+}
 
 // take remembers the contents of files, once each.
 func (b *blobs) take(steps []plan.Step) {

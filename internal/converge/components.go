@@ -1,10 +1,25 @@
 package converge
 
 import (
+	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/hostprep"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 )
 
 // Components make steps of what shall be and what is. after is what the first step on a host has to wait for.
 type Components func(c *cluster.Cluster, hosts map[string]facts.Host, after func(host string) []plan.Condition) ([]plan.Step, []plan.Problem)
+
+// Standard are the components of a cluster, in the order in which a person would build it.
+func Standard(b *bundle.Bundle) Components {
+	return func(c *cluster.Cluster, hosts map[string]facts.Host, after func(host string) []plan.Condition) ([]plan.Step, []plan.Problem) {
+		var steps []plan.Step
+		var problems []plan.Problem
+		add := func(s []plan.Step, p []plan.Problem) {
+			steps, problems = append(steps, s...), append(problems, p...)
+		}
+		add(hostprep.Steps(hostprep.Input{Cluster: c, Hosts: hosts, Bundle: b, After: after}))
+		return steps, problems
+	}
+}

@@ -35,13 +35,11 @@ type Options struct {
 	Blobs agent.Blobs
 	// Events are told what happens.
 	Events event.Sink
-	// Interrupt, when it is closed, has runs finish what is in hand.
-	Interrupt <-chan struct{}
 	// Holder says who runs this. Its Run names the run.
 	Holder agent.Holder
 	// Forget are hosts that left the cluster file and are not remembered any more.
 	Forget []string
-	// Run has what Interrupt, Events and Host do not; zero is fine.
+	// Run has what can be set about runs besides; zero is fine.
 	Run run.Options
 }
 
@@ -285,7 +283,8 @@ func (e *IncompleteError) Error() string {
 // maxRounds bounds how often it is planned and run again; what takes more rounds by nature goes further in each.
 const maxRounds = 50
 
-// Apply takes the locks, plans, asks, runs, and again until nothing remains. ask sees the first plan.
+// Apply takes the locks, plans, asks, runs, and again until nothing remains. ask sees the first plan. When the context ends, what is in hand on hosts
+// is finished.
 func (s *Session) Apply(ctx context.Context, ask func(*plan.Plan) error) error {
 	if err := s.Lock(ctx); err != nil {
 		return err
@@ -317,8 +316,8 @@ func (s *Session) Apply(ctx context.Context, ask func(*plan.Plan) error) error {
 		}
 		s.fleet.event(event.Event{Kind: event.RoundStarted, Total: work})
 		o := s.o.Run
-		o.Host, o.Events, o.Interrupt = s.fleet.work, s.o.Events, s.o.Interrupt
-		last, err = run.Run(ctx, p, o)
+		o.Host, o.Events, o.Interrupt = s.fleet.work, s.o.Events, ctx.Done()
+		last, err = run.Run(context.WithoutCancel(ctx), p, o)
 		if err != nil {
 			return err
 		}

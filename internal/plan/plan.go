@@ -198,7 +198,7 @@ type Counts struct {
 	Create  int `json:"create"`
 	Update  int `json:"update"`
 	Remove  int `json:"remove"`
-	Disturb int `json:"disturb"` // steps that stop something that works, for a moment
+	Disturb int `json:"disturb"` // steps that stop something for a moment that the cluster works by
 	Unwell  int `json:"unwell"`
 	Unknown int `json:"unknown"`
 	Blocked int `json:"blocked"`
@@ -224,7 +224,7 @@ func (p *Plan) Counts() Counts {
 		if s.Work() {
 			hosts[s.Host] = true
 		}
-		if s.Disturbs() {
+		if s.Group != "" && s.Disturbs() {
 			n.Disturb++
 		}
 		if len(s.Changes) == 0 {

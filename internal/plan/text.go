@@ -13,6 +13,8 @@ import (
 type TextOptions struct {
 	// Lines of each file that are shown at most; 0 is all.
 	Lines int
+	// Notes says whether what cannot be done and is harmless is shown, or only counted.
+	Notes bool
 	// Color says that the terminal has colours.
 	Color bool
 }
@@ -122,10 +124,7 @@ func (t *textWriter) change(r ResourceChange) {
 		t.printf(yellow, "    ~ %s\n", r.Resource)
 	}
 	for _, c := range r.Changes {
-		if c.What == "present" && len(c.Lines) == 0 && c.Why == "" {
-			continue // that it is new says it
-		}
-		if c.What != "present" {
+		if r.Action != Create || c.What != "present" && len(c.Lines) == 0 || c.Why != "" { // that it is new says it
 			color := ""
 			if c.Disturbs {
 				color = yellow
@@ -170,9 +169,14 @@ func (t *textWriter) notes(p *Plan) {
 			hosts[n] = append(hosts[n], p.Steps[i].Host)
 		}
 	}
-	if len(order) > 0 {
-		t.printf("", "\nTo know:\n")
+	switch {
+	case len(order) == 0:
+		return
+	case !t.o.Notes:
+		t.printf("", "\n%s cannot be set here, which is harmless; --full says what and why.\n", verb(len(order), "thing", "things"))
+		return
 	}
+	t.printf("", "\nTo know:\n")
 	for _, n := range order {
 		where := hosts[n]
 		who := strings.Join(where, ", ")

@@ -1,0 +1,362 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/agent"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/converge"
+	"github.com/kubewright/kubewright/internal/event"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/run"
+	"github.com/kubewright/kubewright/internal/ssh"
+	"github.com/kubewright/kubewright/internal/ui"
+)
+
+// clusterFile is the name that a cluster file has unless somebody says otherwise.
+const clusterFile = "cluster.yaml"
+
+// clusterFlags are common to all commands that work on a cluster's hosts.
+type clusterFlags struct {
+	kubernetes, store, output, sudoCommand string
+	accept                                 bool
+}
+
+// add adds them; shorthand is that of --output.
+func (f *clusterFlags) add(c *cobra.Command, shorthand string) {
+	c.Flags().StringVar(&f.kubernetes, "kubernetes", "", "version of Kubernetes whose bundle is used; the newest in the store by default")
+	c.Flags().StringVar(&f.store, "store", defaultStore(), "directory that holds the bundles")
+	c.Flags().StringVarP(&f.output, "output", shorthand, "text", "text, or json on standard output")
+	c.Flags().BoolVar(&f.accept, "accept-new-host-keys", false, "take hosts that answer for the first time for what they say they are; changed keys are refused all the same")
+	c.Flags().StringVar(&f.sudoCommand, "sudo-password-command", "", "command (of /bin/sh) that prints the password that sudo wants; KUBEWRIGHT_HOST says on which host. By default it is asked for")
+}
+
+// work is a command's work on the hosts of a cluster.
+type work struct {
+	*converge.Session
+	cluster *cluster.Cluster
+	bundle  *bundle.Bundle
+	saved   plan.Saved // what a plan of this would be saved with
+	view    ui.View
+	runID   string
+
+	events event.Sink
+	close  []func()
+}
+
+// input is a cluster file, or a saved plan that holds one.
+type input struct {
+	name    string // for messages
+	dir     string // that paths in it are relative to
+	content []byte
+	saved   *plan.Saved
+}
+
+// readInput reads a cluster file, or the plan that was saved of one.
+func readInput(c *cobra.Command, args []string, plans bool) (input, error) {
+	in := input{name: clusterFile}
+	if len(args) > 0 {
+		in.name = args[0]
+	}
+	var err error
+	if in.content, err = readFile(c, in.name); err != nil {
+		if len(args) == 0 && errors.Is(err, os.ErrNotExist) {
+			return in, usageError{fmt.Errorf("there is no %s here; name a cluster file, or go where it is", clusterFile)}
+		}
+		return in, usageError{err}
+	}
+	path, err := filepath.Abs(in.name)
+	if err != nil {
+		return in, err
+	}
+	in.dir = filepath.Dir(path)
+	saved, ok, err := plan.ParseSaved(in.content)
+	switch {
+	case err != nil:
+		return in, usageError{fmt.Errorf("%s: %w", in.name, err)}
+	case ok && !plans:
+		return in, usageError{fmt.Errorf("%s is a saved plan; name the cluster file", in.name)}
+	case ok:
+		in.saved, in.content, in.dir = &saved, saved.Content, filepath.Dir(saved.File)
+	}
+	return in, nil
+}
+
+// open reads the cluster file and the bundle, and connects to all hosts.
+func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, err error) {
+	if f.output != "text" && f.output != "json" {
+		return nil, usageError{fmt.Errorf("--output %q: want text or json", f.output)}
+	}
+	ctx := c.Context()
+	name := in.name
+	if in.saved != nil {
+		name = in.saved.File
+	}
+	spec, err := v1alpha1.Parse(name, in.content)
+	if err != nil {
+		return nil, err
+	}
+	w = &work{}
+	defer func() {
+		if err != nil {
+			w.Close()
+			w = nil
+		}
+	}()
+	if w.cluster, err = cluster.Load(ctx, spec, in.dir); err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w", name, err)}
+	}
+	store, err := bundle.Open(f.store)
+	if err != nil {
+		return nil, err
+	}
+	if w.bundle, err = f.find(ctx, store, in.saved); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	w.saved = plan.Saved{Made: time.Now().UTC().Truncate(time.Second), File: path, Content: in.content, Kubernetes: w.bundle.Kubernetes, Bundle: w.bundle.Digest}
+	if w.runID, err = converge.NewRunID(time.Now()); err != nil {
+		return nil, err
+	}
+	if doing == "plan" && f.output == "json" { // what it says is the plan
+		w.view = ui.New(c.ErrOrStderr(), false)
+	} else if f.output == "json" {
+		w.view = ui.New(c.OutOrStdout(), true)
+	} else {
+		w.view = ui.New(c.ErrOrStderr(), false)
+	}
+	w.close = append(w.close, w.view.Close)
+	w.events = w.view.Event
+	if doing != "plan" {
+		dir, err := runsDir()
+		if err != nil {
+			return nil, err
+		}
+		journal, err := run.NewJournal(dir, w.runID)
+		if err != nil {
+			return nil, err
+		}
+		w.close = append(w.close, func() {
+			if err := journal.Close(); err != nil {
+				fmt.Fprintln(c.ErrOrStderr(), "Warning: the record of the run is not complete:", err)
+			}
+		})
+		w.events = func(v event.Event) {
+			journal.Record(v)
+			w.view.Event(v)
+		}
+	}
+	w.event(event.Event{Kind: event.RunStarted, Message: doing + " " + w.cluster.Name})
+	binary, err := agent.OpenBinary("")
+	if err != nil {
+		return nil, err
+	}
+	w.close = append(w.close, func() { _ = binary.Close() })
+	asking := &asking{c: c, view: w.view}
+	dialer, err := ssh.NewDialer(ssh.Config{
+		FirstContact: asking.firstContact(f.accept), Passphrase: asking.passphrase,
+		Notice: func(m string) { w.event(event.Event{Kind: event.Note, Message: m}) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.close = append(w.close, dialer.Close)
+	me, from := "somebody", "an unknown computer"
+	if u, err := user.Current(); err == nil {
+		me = u.Username
+	}
+	if name, err := os.Hostname(); err == nil {
+		from = name
+	}
+	w.Session, err = converge.Open(ctx, converge.Options{
+		Cluster: w.cluster, Components: converge.Standard(w.bundle), Connect: converge.OverSSH(dialer, binary, asking.sudo(f.sudoCommand)),
+		Blobs: storeBlobs{store}, Events: w.events,
+		Holder: agent.Holder{Run: w.runID, Who: me, From: from, Since: time.Now(), Doing: doing + " " + w.cluster.Name},
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.close = append(w.close, w.Session.Close)
+	return w, nil
+}
+
+func (w *work) event(v event.Event) {
+	v.Time = time.Now()
+	w.events(v)
+}
+
+// end says how the work ended.
+func (w *work) end(err error) {
+	v := event.Event{Kind: event.RunDone}
+	if err != nil {
+		v.Error = err.Error()
+	}
+	w.event(v)
+}
+
+// Close ends everything that was opened, last things first.
+func (w *work) Close() {
+	for i := len(w.close) - 1; i >= 0; i-- {
+		w.close[i]()
+	}
+	w.close = nil
+}
+
+// find is the bundle that is asked for, the one that a saved plan was made with, or the newest.
+func (f *clusterFlags) find(ctx context.Context, store *bundle.Store, saved *plan.Saved) (*bundle.Bundle, error) {
+	if saved != nil {
+		b, err := store.Find(ctx, saved.Kubernetes, "")
+		if err == nil && b.Digest != saved.Bundle {
+			err = fmt.Errorf("the bundle of %s is not the one that the plan was made with; plan again", saved.Kubernetes)
+		}
+		return b, err
+	}
+	if f.kubernetes != "" {
+		return store.Find(ctx, f.kubernetes, "")
+	}
+	all, err := store.List(ctx)
+	if len(all) > 0 {
+		return all[0], nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("there is no bundle of node software in %s; make one with \"kubewright bundle build\" or fetch one with \"kubewright bundle import\"", f.store)
+}
+
+// storeBlobs are the blobs of a store by their digests.
+type storeBlobs struct{ *bundle.Store }
+
+func (s storeBlobs) Open(digest string) (io.ReadCloser, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil {
+		return nil, err
+	}
+	return s.Blob(h)
+}
+
+// runsDir is where the XDG Base Directory Specification has what programs did.
+func runsDir() (string, error) {
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("looking for your home directory: %w", err)
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "kubewright", "runs"), nil
+}
+
+// asking asks a person, one question at a time.
+type asking struct {
+	c    *cobra.Command
+	view ui.View
+
+	mu       sync.Mutex
+	password []byte // that sudo wants, once it was asked for
+}
+
+// person says whether somebody is there to be asked.
+func (a *asking) person() (*os.File, bool) {
+	in, ok := a.c.InOrStdin().(*os.File)
+	return in, ok && term.IsTerminal(int(in.Fd()))
+}
+
+func (a *asking) firstContact(accept bool) func(context.Context, ssh.FirstContact) (bool, error) {
+	if accept {
+		return func(_ context.Context, f ssh.FirstContact) (bool, error) {
+			a.view.Event(event.Event{Time: time.Now(), Kind: event.Note, Host: f.Host, Message: fmt.Sprintf("is new; its %s key is %s", f.KeyType, f.Fingerprint)})
+			return true, nil
+		}
+	}
+	if _, ok := a.person(); !ok {
+		return nil
+	}
+	return func(_ context.Context, f ssh.FirstContact) (bool, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.view.Pause()
+		defer a.view.Resume()
+		question := fmt.Sprintf("%s (%s) answers for the first time. Its %s key has the fingerprint\n  %s\nIs it the right one?", f.Host, f.Address, f.KeyType, f.Fingerprint)
+		err := ask(a.c, question, errors.New("no"))
+		if a.c.Context().Err() != nil {
+			return false, err
+		}
+		return err == nil, nil
+	}
+}
+
+func (a *asking) passphrase(_ context.Context, file string) ([]byte, error) {
+	return a.secret(fmt.Sprintf("Passphrase of %s: ", file))
+}
+
+// secret reads a line that is not shown; nothing if nobody is there to be asked.
+func (a *asking) secret(prompt string) ([]byte, error) {
+	in, ok := a.person()
+	if !ok {
+		return nil, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.read(in, prompt)
+}
+
+func (a *asking) read(in *os.File, prompt string) ([]byte, error) {
+	a.view.Pause()
+	defer a.view.Resume()
+	fmt.Fprint(a.c.ErrOrStderr(), prompt)
+	b, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(a.c.ErrOrStderr())
+	return b, err
+}
+
+// sudo finds the password that sudo wants on a host: by a command, or from the person, who is asked once for all hosts.
+func (a *asking) sudo(command string) func(ctx context.Context, host string) ([]byte, error) {
+	if command != "" {
+		return func(ctx context.Context, host string) ([]byte, error) {
+			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+			cmd.Env = append(os.Environ(), "KUBEWRIGHT_HOST="+host)
+			cmd.Stderr = a.c.ErrOrStderr()
+			out, err := cmd.Output()
+			if err != nil {
+				return nil, fmt.Errorf("the command of --sudo-password-command: %w", err)
+			}
+			return []byte(strings.TrimRight(string(out), "\r\n")), nil
+		}
+	}
+	return func(context.Context, string) ([]byte, error) {
+		in, ok := a.person()
+		if !ok {
+			return nil, nil
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.password == nil {
+			var err error
+			if a.password, err = a.read(in, "Password for sudo on the hosts: "); err != nil {
+				return nil, err
+			}
+		}
+		return append([]byte(nil), a.password...), nil // it is wiped when it was used
+	}
+}
