@@ -4,6 +4,7 @@ import (
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/component/hostprep"
+	"github.com/kubewright/kubewright/internal/component/timesync"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 )
@@ -19,7 +20,12 @@ func Standard(b *bundle.Bundle) Components {
 		add := func(s []plan.Step, p []plan.Problem) {
 			steps, problems = append(steps, s...), append(problems, p...)
 		}
-		add(hostprep.Steps(hostprep.Input{Cluster: c, Hosts: hosts, Bundle: b, After: after}))
+		prepared := func(host string) []plan.Condition {
+			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: hostprep.Step})}
+		}
+		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: prepared}
+		add(hostprep.Steps(hostprep.Input{Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks)}))
+		add(timesync.Steps(clocks))
 		return steps, problems
 	}
 }

@@ -54,13 +54,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 			t.printf(red, "%s is missing: %s\n", name, strings.TrimPrefix(why, name+": "))
 		}
 	}
-	for _, q := range p.Problems {
-		color, word := yellow, "Note"
-		if q.Blocks {
-			color, word = red, "Problem"
-		}
-		t.printf(color, "%s: %s\n", word, q)
-	}
+	t.problems(p)
 	shown := map[string]string{} // step and change → the host that it was shown for
 	host := ""
 	for i := range p.Steps {
@@ -78,6 +72,40 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	t.notes(p)
 	t.summary(p)
 	return t.err
+}
+
+// problems are written once each, with the hosts that have them.
+func (t *textWriter) problems(p *Plan) {
+	hosts := map[Problem][]string{}
+	var order []Problem
+	for _, q := range p.Problems {
+		host := q.Host
+		q.Host = ""
+		if hosts[q] == nil {
+			order = append(order, q)
+		}
+		hosts[q] = append(hosts[q], host)
+	}
+	for _, q := range order {
+		color, word := yellow, "Note"
+		if q.Blocks {
+			color, word = red, "Problem"
+		}
+		who := some(hosts[q])
+		if who != "" {
+			who += ": "
+		}
+		t.printf(color, "%s: %s%s\n", word, who, q)
+	}
+}
+
+// some are a few names, and how many more there are.
+func some(names []string) string {
+	const many = 5
+	if len(names) > many {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:many], ", "), len(names)-many)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (t *textWriter) step(s *StepChange, shown map[string]string) {
@@ -178,13 +206,7 @@ func (t *textWriter) notes(p *Plan) {
 	}
 	t.printf("", "\nTo know:\n")
 	for _, n := range order {
-		where := hosts[n]
-		who := strings.Join(where, ", ")
-		const many = 5
-		if len(where) > many {
-			who = fmt.Sprintf("%s and %d more", strings.Join(where[:many], ", "), len(where)-many)
-		}
-		t.printf("", "  %s: %s (%s)\n", n.Resource, n.Text, who)
+		t.printf("", "  %s: %s (%s)\n", n.Resource, n.Text, some(hosts[n]))
 	}
 }
 
