@@ -179,7 +179,22 @@ func (i Images) ctr(ctx context.Context, env *Env, stdin io.Reader, args ...stri
 		return "", errNoContainerd
 	}
 	return "", fmt.Errorf("containerd at %s: ctr %s: %s; \"journalctl -u containerd\" may say more",
-		i.socket(), strings.Join(args[:min(2, len(args))], " "), out.last())
+		i.socket(), strings.Join(args[:min(2, len(args))], " "), withoutWarnings(out).last())
+}
+
+// withoutWarnings leaves out what containerd warns of each time that it is asked.
+func withoutWarnings(out Output) Output {
+	var errs strings.Builder
+	for line := range strings.Lines(out.Stderr) {
+		if !strings.Contains(line, "level=warning") {
+			errs.WriteString(line)
+		}
+	}
+	out.Stderr = errs.String()
+	if strings.TrimSpace(out.Stderr) == "" {
+		out.Stderr = fmt.Sprintf("it ended with code %d", out.Code)
+	}
+	return out
 }
 
 // Diff names each image that is not there as it shall be, and those that are pinned and that nothing asks for.
@@ -208,10 +223,15 @@ func (i Images) Diff(o Observed) []Change {
 
 // Apply loads, all at once, what is missing, and pins.
 func (i Images) Apply(ctx context.Context, env *Env) error {
-	there, err := i.list(ctx, env)
+	err := i.apply(ctx, env)
 	if errors.Is(err, errNoContainerd) {
 		return TransientError{fmt.Errorf("images cannot be loaded: %w", err)}
 	}
+	return err
+}
+
+func (i Images) apply(ctx context.Context, env *Env) error {
+	there, err := i.list(ctx, env)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (c *testContainerd) exec(m *rootMachine) execFunc {
 		c.calls = append(c.calls, call)
 		switch {
 		case c.hangs:
-			return Output{Code: 1, Stderr: "level=warning msg=…\nctr: failed to list images: context deadline exceeded\n"}, nil
+			return Output{Code: 1, Stderr: "ctr: failed to list images: context deadline exceeded\ntime=… level=warning msg=…\n"}, nil
 		case !c.runs:
 			return Output{Code: 1, Stderr: `ctr: connection error: desc = "transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: connection refused"`}, nil
 		}
@@ -327,7 +327,8 @@ func TestImagesWithoutContainerd(t *testing.T) {
 			c.runs = false
 			_ = m.files.Mkdir("/var/lib/containerd", Attributes{Mode: 0o700})
 		}, true, ""},
-		{"hangs", func(_ *rootMachine, c *testContainerd) { c.hangs = true }, false, "containerd at /run/containerd/containerd.sock: ctr images ls: ctr: failed to list images: context deadline exceeded"},
+		{"hangs", func(_ *rootMachine, c *testContainerd) { c.hangs = true }, false,
+			"containerd at /run/containerd/containerd.sock: ctr images ls: ctr: failed to list images: context deadline exceeded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newRootMachine(t)

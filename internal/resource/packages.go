@@ -319,7 +319,7 @@ func (p Packages) unpackRepository(ctx context.Context, env *Env) (map[string]up
 	var index map[string]upload
 	for _, f := range files {
 		if f.dir {
-			if strings.HasPrefix(f.name, path.Clean(p.Dir)) {
+			if strings.HasPrefix(f.name+"/", path.Clean(p.Dir)+"/") {
 				err = env.Files.Mkdir(f.name, Attributes{Mode: f.mode})
 			}
 		} else {
@@ -638,7 +638,7 @@ func removeAccounts(ctx context.Context, env *Env, r broughtPackages) error {
 // machine's own.
 func dpkgRemoval(how string, names []string, more ...string) Command {
 	args := slices.Concat(more, []string{"--force-remove-reinstreq", how}, names)
-	return Command{Name: "dpkg", Args: args, Env: append(packageEnv, "PATH="+systemPath)}
+	return Command{Name: "dpkg", Args: args, Env: slices.Concat(packageEnv, []string{"PATH=" + systemPath})}
 }
 
 // unneeded divides packages into those that can go together, and those that others need.
