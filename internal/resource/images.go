@@ -23,6 +23,8 @@ type Images struct {
 	Socket string `json:"socket,omitempty"`
 	// Root is where containerd has its data; /var/lib/containerd if empty.
 	Root string `json:"root,omitempty"`
+	// Snapshotter is that of the kubelet's containers, where it is not containerd's own choice.
+	Snapshotter string `json:"snapshotter,omitempty"`
 }
 
 // Image is an image of a bundle.
@@ -123,7 +125,7 @@ func (i Images) list(ctx context.Context, env *Env) (map[string]heldImage, error
 	if err != nil {
 		return nil, err
 	}
-	states, err := i.ctr(ctx, env, nil, "images", "check")
+	states, err := i.ctr(ctx, env, nil, append([]string{"images", "check"}, i.snapshotter()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +157,13 @@ func parseImages(labels, states string) map[string]heldImage {
 		there[f[0]] = h
 	}
 	return there
+}
+
+func (i Images) snapshotter() []string {
+	if i.Snapshotter == "" {
+		return nil
+	}
+	return []string{"--snapshotter", i.Snapshotter}
 }
 
 func (i Images) socket() string { return cmp.Or(i.Socket, "/run/containerd/containerd.sock") }
@@ -399,7 +408,12 @@ func (i Images) importLayout(ctx context.Context, env *Env, index []byte, blobs 
 		_ = write.CloseWithError(err)
 		sent <- err
 	}()
-	_, err = i.ctr(ctx, env, read, "images", "import", "--label", pinnedLabel+"="+pinned, "-")
+	args := append([]string{"images", "import", "--label", pinnedLabel + "=" + pinned}, i.snapshotter()...)
+	if i.Snapshotter != "" {
+		// containerd's own transfer service unpacks only for snapshotters that its configuration names for it.
+		args = append(args, "--local")
+	}
+	_, err = i.ctr(ctx, env, read, append(args, "-")...)
 	_ = read.CloseWithError(errStoppedReading) // the writer ends
 	cancel()
 	if sendErr := <-sent; sendErr != nil && !errors.Is(sendErr, errStoppedReading) && !errors.Is(sendErr, context.Canceled) {

@@ -21,10 +21,11 @@ type testContainerd struct {
 	runs    bool // or nobody listens at its socket
 	hangs   bool
 	absent  bool // ctr is not installed
+	// snapshotter is one that has to be asked for.
+	snapshotter string
 	// collects makes it lose content as soon as it was asked for what it has.
 	collects []string
 	sent     []string // digests that were in imports
-	calls    []string
 }
 
 type testImage struct {
@@ -32,7 +33,7 @@ type testImage struct {
 	labels []string
 }
 
-// manifests by digest, as the test made them.
+// exec answers for ctr.
 func (c *testContainerd) exec(m *rootMachine) execFunc {
 	return func(_ context.Context, cmd Command) (Output, error) {
 		if c.absent {
@@ -44,7 +45,16 @@ func (c *testContainerd) exec(m *rootMachine) execFunc {
 			return Output{Code: 1, Stderr: "what is " + args}, nil
 		}
 		call := strings.TrimPrefix(args, common)
-		c.calls = append(c.calls, call)
+		if c.snapshotter != "" && (strings.Contains(call, " check") || strings.Contains(call, " import ")) {
+			with := " --snapshotter " + c.snapshotter
+			if strings.Contains(call, " import ") {
+				with += " --local"
+			}
+			if !strings.Contains(call, with) {
+				return Output{Code: 1, Stderr: "ctr: no unpack platforms defined: invalid argument"}, nil
+			}
+			call = strings.Replace(call, with, "", 1)
+		}
 		switch {
 		case c.hangs:
 			return Output{Code: 1, Stderr: "ctr: failed to list images: context deadline exceeded\ntime=… level=warning msg=…\n"}, nil
@@ -272,6 +282,18 @@ func TestImagesNoticeWhatHappensToThem(t *testing.T) {
 				t.Errorf("to mend it, %q travelled, not %q", d.sent, want)
 			}
 		})
+	}
+}
+
+func TestImagesForAnotherSnapshotter(t *testing.T) {
+	m := newRootMachine(t)
+	c := newContainerd(t, m)
+	c.snapshotter = "native"
+	i := Images{Images: []Image{m.image(t, "r/a:1", "one")}, Snapshotter: "native"}
+	m.apply(t, i)
+	i.Snapshotter = ""
+	if _, err := i.Observe(t.Context(), m.Env); err == nil {
+		t.Error("it did not ask for the snapshotter")
 	}
 }
 
