@@ -1,0 +1,49 @@
+package runtime
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// images says which roles need an image, by the last part of its name. Pods that may run anywhere are on all nodes, or they would wait for a registry when a
+// host fails. etcd's hosts are those that carry members of it, whatever their roles.
+var images = map[string][]v1alpha1.Role{
+	"pause":                   {v1alpha1.ControlPlane, v1alpha1.Etcd, v1alpha1.Worker},
+	"etcd":                    {v1alpha1.Etcd},
+	"kube-apiserver":          {v1alpha1.ControlPlane},
+	"kube-controller-manager": {v1alpha1.ControlPlane},
+	"kube-scheduler":          {v1alpha1.ControlPlane},
+	"kube-proxy":              {v1alpha1.ControlPlane, v1alpha1.Worker},
+	"flannel":                 {v1alpha1.ControlPlane, v1alpha1.Worker},
+	"coredns":                 {v1alpha1.ControlPlane, v1alpha1.Worker},
+	"metrics-server":          {v1alpha1.Worker},
+}
+
+// imageName is the last part of an image's name, without its tag.
+func imageName(p bundle.Part) string {
+	name, _, _ := strings.Cut(path.Base(p.Name), ":")
+	return name
+}
+
+// imagesOf are the images of a bundle that a host needs. Those for tests never are.
+func imagesOf(b *bundle.Bundle, h v1alpha1.Host, etcd bool) []resource.Image {
+	roles := h.Roles
+	if etcd {
+		roles = append(slices.Clone(roles), v1alpha1.Etcd)
+	}
+	var list []resource.Image
+	for _, p := range b.Parts {
+		if p.Kind != bundle.Image || p.Test {
+			continue
+		}
+		if slices.ContainsFunc(images[imageName(p)], func(r v1alpha1.Role) bool { return slices.Contains(roles, r) }) {
+			list = append(list, resource.Image{Name: p.Name, Manifest: p.Digest})
+		}
+	}
+	return list
+}
