@@ -56,7 +56,8 @@ const unitText = "[Service]\nExecStart=/x\n"
 
 var scenarios = []scenario{
 	{name: "directory", r: resource.Directory{Path: "/var/lib/a/b", Mode: 0o700}, changes: []string{"present: absent → present"}},
-	{name: "directory with another mode and owner", r: resource.Directory{Path: "/srv/a"}, changes: []string{"mode: 0700 → 0755", "owner: u:g → root:root"},
+	{name: "directory with another mode and owner", r: resource.Directory{Path: "/srv/a"},
+		changes: []string{"mode: 0700 → 0755", "owner: u:g → root:root"},
 		machine: func(t *testing.T, _ *fake.Machine, env *resource.Env) {
 			if err := env.Files.Mkdir("/srv/a", resource.Attributes{Mode: 0o700, Owner: "u", Group: "g"}); err != nil {
 				t.Fatal(err)
@@ -69,25 +70,31 @@ var scenarios = []scenario{
 	}},
 	{name: "directory where a file is", r: resource.Directory{Path: "/data"}, machine: write("/data", "x"), blocked: "/data is a file; move it away"},
 	{name: "link", r: resource.Link{Path: "/etc/new/l", Target: "/usr"}, changes: []string{"target: none → /usr"}, stays: []string{"path /etc/new"}},
-	{name: "link instead of a file", r: resource.Link{Path: "/etc/localtime", Target: "/usr"}, machine: write("/etc/localtime", "zone"), changes: []string{"type: file → link to /usr"}},
+	{name: "link instead of a file", r: resource.Link{Path: "/etc/localtime", Target: "/usr"},
+		machine: write("/etc/localtime", "zone"), changes: []string{"type: file → link to /usr"}},
 	{name: "link instead of a link", r: resource.Link{Path: "/etc/l", Target: "/usr"}, changes: []string{"target: ../var → /usr"},
 		machine: func(t *testing.T, _ *fake.Machine, env *resource.Env) {
 			if err := env.Files.Link("../var", "/etc/l"); err != nil {
 				t.Fatal(err)
 			}
 		}},
-	{name: "link written in another way", r: resource.Link{Path: "/etc/l", Target: "/usr"}, machine: func(t *testing.T, _ *fake.Machine, env *resource.Env) {
-		if err := env.Files.Link("../usr", "/etc/l"); err != nil {
-			t.Fatal(err)
-		}
-	}},
-	{name: "link to nothing", r: resource.Link{Path: "/etc/localtime", Target: "/usr/share/zoneinfo/Mars", MustExist: true}, blocked: "/usr/share/zoneinfo/Mars does not exist"},
-	{name: "block at the end", r: resource.Block{Path: "/etc/hosts", Name: "hosts", Text: "10.0.0.1 a"}, machine: write("/etc/hosts", "127.0.0.1 localhost\n"),
+	{name: "link written in another way", r: resource.Link{Path: "/etc/l", Target: "/usr"},
+		machine: func(t *testing.T, _ *fake.Machine, env *resource.Env) {
+			if err := env.Files.Link("../usr", "/etc/l"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	{name: "link to nothing", r: resource.Link{Path: "/etc/localtime", Target: "/usr/share/zoneinfo/Mars", MustExist: true},
+		blocked: "/usr/share/zoneinfo/Mars does not exist"},
+	{name: "block at the end", r: resource.Block{Path: "/etc/hosts", Name: "hosts", Text: "10.0.0.1 a"},
+		machine: write("/etc/hosts", "127.0.0.1 localhost\n"),
 		changes: []string{"content"}},
-	{name: "block after a line without end", r: resource.Block{Path: "/etc/hosts", Name: "hosts", Text: "10.0.0.1 a\n"}, machine: write("/etc/hosts", "127.0.0.1 localhost"),
+	{name: "block after a line without end", r: resource.Block{Path: "/etc/hosts", Name: "hosts", Text: "10.0.0.1 a\n"},
+		machine: write("/etc/hosts", "127.0.0.1 localhost"),
 		changes: []string{"content"}},
 	{name: "block in no file", r: resource.Block{Path: "/etc/hosts", Name: "hosts", Text: "10.0.0.1 a\n"}, changes: []string{"content"}},
-	{name: "block that is damaged", r: resource.Block{Path: "/etc/hosts", Name: "hosts"}, machine: write("/etc/hosts", "# BEGIN kubewright hosts\n1.1.1.1 x\n"),
+	{name: "block that is damaged", r: resource.Block{Path: "/etc/hosts", Name: "hosts"},
+		machine: write("/etc/hosts", "# BEGIN kubewright hosts\n1.1.1.1 x\n"),
 		blocked: `without "# END kubewright hosts"`},
 	{name: "fstab", r: resource.FstabSwap{}, changes: []string{"content"},
 		machine: write("/etc/fstab", "# swap was on sda1\n/dev/sda2 / ext4 defaults 0 1\n/swap\tnone swap sw 0 0\n #x none swap sw 0 0\nUUID=x none swap sw")},
@@ -97,50 +104,63 @@ var scenarios = []scenario{
 		m.SetSwaps(resource.SwapArea{Path: "/dev/sda2", Size: 1 << 30}, resource.SwapArea{Path: "/swap", Size: 1 << 30})
 		m.DeclareUnit("dev-sda2.swap", true, true)
 		m.DeclareUnit("zramswap.service", false, true)
-	}), changes: []string{"/dev/sda2: 1GiB of swap → off", "/swap: 1GiB of swap → off", "dev-sda2.swap: active enabled → off", "zramswap.service: inactive enabled → off"}},
-	{name: "swap by a unit that cannot be masked", r: resource.Swap{}, machine: all(write("/etc/systemd/system/swap.swap", "[Swap]\n"), onMachine(func(m *fake.Machine) {
-		m.SetSwaps(resource.SwapArea{Path: "/swap", Size: 1 << 30})
-		m.DeclareUnit("swap.swap", true, true)
-	})), changes: []string{"/swap: 1GiB of swap → off", "swap.swap: active enabled → off"}},
+	}), changes: []string{"/dev/sda2: 1GiB of swap → off", "/swap: 1GiB of swap → off",
+		"dev-sda2.swap: active enabled → off", "zramswap.service: inactive enabled → off"}},
+	{name: "swap by a unit that cannot be masked", r: resource.Swap{},
+		machine: all(write("/etc/systemd/system/swap.swap", "[Swap]\n"), onMachine(func(m *fake.Machine) {
+			m.SetSwaps(resource.SwapArea{Path: "/swap", Size: 1 << 30})
+			m.DeclareUnit("swap.swap", true, true)
+		})), changes: []string{"/swap: 1GiB of swap → off", "swap.swap: active enabled → off"}},
 	{name: "swap of others", r: resource.Swap{}, note: "for its owner to say", machine: onMachine(func(m *fake.Machine) {
 		m.SetShared(true)
 		m.SetSwaps(resource.SwapArea{Path: "/dev/sda2", Size: 1 << 30})
 	})},
-	{name: "host name", r: resource.Hostname{Name: "n1"}, machine: write("/etc/hostname", "# mine\nother"), changes: []string{"name: m → n1", "/etc/hostname: other → n1"}},
+	{name: "host name", r: resource.Hostname{Name: "n1"},
+		machine: write("/etc/hostname", "# mine\nother"), changes: []string{"name: m → n1", "/etc/hostname: other → n1"}},
 	{name: "host name of the kernel", r: resource.Hostname{Name: "n1"}, machine: write("/etc/hostname", "n1"), changes: []string{"name: m → n1"}},
-	{name: "sysctl", r: resource.Sysctl{Name: "a.b", Value: "1  2"}, machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1\t3", "") }), changes: []string{"value: 1 3 → 1 2"}},
-	{name: "sysctl with tabs", r: resource.Sysctl{Name: "a.b", Value: "1 2"}, machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1\t2", "") })},
-	{name: "sysctl of a module to come", r: resource.Sysctl{Name: "a.b", Value: "1", Module: "mod"}, machine: func(t *testing.T, m *fake.Machine, _ *resource.Env) {
-		m.DeclareModule("mod", resource.ModuleLoaded)
-		m.DeclareSysctl("a.b", "0", "mod")
-	}, changes: []string{"value: 0 → 1"}},
+	{name: "sysctl", r: resource.Sysctl{Name: "a.b", Value: "1  2"},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1\t3", "") }), changes: []string{"value: 1 3 → 1 2"}},
+	{name: "sysctl with tabs", r: resource.Sysctl{Name: "a.b", Value: "1 2"},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1\t2", "") })},
+	{name: "sysctl of a module to come", r: resource.Sysctl{Name: "a.b", Value: "1", Module: "mod"},
+		machine: func(t *testing.T, m *fake.Machine, _ *resource.Env) {
+			m.DeclareModule("mod", resource.ModuleLoaded)
+			m.DeclareSysctl("a.b", "0", "mod")
+		}, changes: []string{"value: 0 → 1"}},
 	{name: "sysctl that is missing", r: resource.Sysctl{Name: "a.b", Value: "1"}, blocked: "this kernel has no a.b"},
-	{name: "sysctl that is missing, harmlessly", r: resource.Sysctl{Name: "a.b", Value: "1", Optional: "it is only faster"}, note: "it is only faster"},
+	{name: "sysctl that is missing, harmlessly", r: resource.Sysctl{Name: "a.b", Value: "1", Optional: "it is only faster"},
+		note: "it is only faster"},
 	{name: "sysctl that is read-only", r: resource.Sysctl{Name: "a.b", Value: "1"}, machine: onMachine(func(m *fake.Machine) {
 		m.DeclareSysctl("a.b", "0", "")
 		m.LockSysctl("a.b", "mounted read-only", nil)
 	}), blocked: "it is 0 and cannot be set to 1: mounted read-only"},
-	{name: "sysctl that is read-only, harmlessly", r: resource.Sysctl{Name: "a.b", Value: "1", Optional: "it is only faster"}, machine: onMachine(func(m *fake.Machine) {
-		m.DeclareSysctl("a.b", "0", "")
-		m.LockSysctl("a.b", "mounted read-only", nil)
-	}), note: "mounted read-only; it is only faster"},
-	{name: "sysctl that refuses, harmlessly", r: resource.Sysctl{Name: "net/x.1/a", Value: "1", Optional: "it is only faster"}, machine: onMachine(func(m *fake.Machine) {
-		m.DeclareSysctl("net/x.1/a", "0", "")
-		m.LockSysctl("net/x.1/a", "", syscall.EINVAL)
-	}), changes: []string{"value: 0 → 1"}},
-	{name: "module", r: resource.KernelModule{Name: "mod"}, machine: onMachine(func(m *fake.Machine) { m.DeclareModule("mod", resource.ModuleAvailable) }),
+	{name: "sysctl that is read-only, harmlessly", r: resource.Sysctl{Name: "a.b", Value: "1", Optional: "it is only faster"},
+		machine: onMachine(func(m *fake.Machine) {
+			m.DeclareSysctl("a.b", "0", "")
+			m.LockSysctl("a.b", "mounted read-only", nil)
+		}), note: "mounted read-only; it is only faster"},
+	{name: "sysctl that refuses, harmlessly", r: resource.Sysctl{Name: "net/x.1/a", Value: "1", Optional: "it is only faster"},
+		machine: onMachine(func(m *fake.Machine) {
+			m.DeclareSysctl("net/x.1/a", "0", "")
+			m.LockSysctl("net/x.1/a", "", syscall.EINVAL)
+		}), changes: []string{"value: 0 → 1"}},
+	{name: "module", r: resource.KernelModule{Name: "mod"},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareModule("mod", resource.ModuleAvailable) }),
 		changes: []string{"state: not loaded → loaded"}},
-	{name: "module that was loaded", r: resource.KernelModule{Name: "mod"}, machine: onMachine(func(m *fake.Machine) { m.DeclareModule("mod", resource.ModuleLoaded) })},
+	{name: "module that was loaded", r: resource.KernelModule{Name: "mod"},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareModule("mod", resource.ModuleLoaded) })},
 	{name: "module that is missing", r: resource.KernelModule{Name: "mod"}, blocked: "no module mod"},
 	{name: "module that is missing, harmlessly", r: resource.KernelModule{Name: "mod", Optional: "no IPVS then"}, note: "no IPVS then"},
 	{name: "SELinux", r: resource.SELinux{Mode: "permissive"}, machine: all(write("/sys/fs/selinux/enforce", "1"),
 		write("/etc/selinux/config", "# SELINUX= is the mode\nSELINUX=enforcing \nSELINUXTYPE=targeted\n"), setenforce),
 		changes: []string{"mode: enforcing → permissive", "mode after a boot: enforcing → permissive"}},
-	{name: "SELinux that is off after a boot", r: resource.SELinux{Mode: "permissive"}, machine: all(write("/sys/fs/selinux/enforce", "1"), write("/etc/selinux/config", "SELINUX=disabled"), setenforce),
+	{name: "SELinux that is off after a boot", r: resource.SELinux{Mode: "permissive"},
+		machine: all(write("/sys/fs/selinux/enforce", "1"), write("/etc/selinux/config", "SELINUX=disabled"), setenforce),
 		changes: []string{"mode: enforcing → permissive"}},
 	{name: "no SELinux", r: resource.SELinux{Mode: "permissive"}, machine: write("/etc/selinux/config", "SELINUX=enforcing\n")},
 	{name: "identity", r: resource.Identity{Cluster: "abc", ClusterName: "prod"}, changes: []string{"cluster: none → prod"}},
-	{name: "identity of another cluster", r: resource.Identity{Cluster: "abc", ClusterName: "prod"}, machine: write(resource.IdentityPath, `{"cluster":"xyz","clusterName":"test"}`),
+	{name: "identity of another cluster", r: resource.Identity{Cluster: "abc", ClusterName: "prod"},
+		machine: write(resource.IdentityPath, `{"cluster":"xyz","clusterName":"test"}`),
 		blocked: "belongs to the cluster test (xyz)"},
 	{name: "unit", r: resource.Unit{Name: "a.service", Active: true, Enabled: true}, machine: write("/etc/systemd/system/a.service", unitText),
 		changes: []string{"active: inactive → active", "enabled: disabled → enabled"}},
@@ -152,11 +172,14 @@ var scenarios = []scenario{
 		m.DeclareUnit("a.service", false, true)
 		m.SetUnit("a.service", "activating")
 	}), changes: []string{"active: activating → active"}, stays: []string{"unit a.service"}},
-	{name: "unit that shall be off", r: resource.Unit{Name: "a.service"}, machine: onMachine(func(m *fake.Machine) { m.DeclareUnit("a.service", true, true) }),
+	{name: "unit that shall be off", r: resource.Unit{Name: "a.service"},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareUnit("a.service", true, true) }),
 		changes: []string{"active: active → inactive", "enabled: enabled → disabled"}},
-	{name: "unit that shall be masked", r: resource.Unit{Name: "a.service", Masked: true}, machine: onMachine(func(m *fake.Machine) { m.DeclareUnit("a.service", true, true) }),
+	{name: "unit that shall be masked", r: resource.Unit{Name: "a.service", Masked: true},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareUnit("a.service", true, true) }),
 		changes: []string{"masked: no → yes", "active: active → inactive"}},
-	{name: "unit that is masked", r: resource.Unit{Name: "a.service", Active: true, Enabled: true}, changes: []string{"masked: yes → no", "active: inactive → active", "enabled: masked → enabled"},
+	{name: "unit that is masked", r: resource.Unit{Name: "a.service", Active: true, Enabled: true},
+		changes: []string{"masked: yes → no", "active: inactive → active", "enabled: masked → enabled"},
 		machine: func(t *testing.T, m *fake.Machine, env *resource.Env) {
 			m.DeclareUnit("a.service", false, false)
 			if err := env.Systemd.Mask(t.Context(), "a.service"); err != nil {
@@ -164,7 +187,8 @@ var scenarios = []scenario{
 			}
 		}},
 	{name: "unit that is absent and shall be off", r: resource.Unit{Name: "a.service"}},
-	{name: "unit whose file changed", r: resource.Unit{Name: "a.service", Active: true, Enabled: true}, changes: []string{"daemon-reload (its file changed since systemd read it)"},
+	{name: "unit whose file changed", r: resource.Unit{Name: "a.service", Active: true, Enabled: true},
+		changes: []string{"daemon-reload (its file changed since systemd read it)"},
 		machine: all(write("/etc/systemd/system/a.service", unitText), func(t *testing.T, m *fake.Machine, env *resource.Env) {
 			if err := errors.Join(env.Systemd.Enable(t.Context(), "a.service"), env.Systemd.Start(t.Context(), "a.service")); err != nil {
 				t.Fatal(err)
@@ -172,7 +196,9 @@ var scenarios = []scenario{
 		}, write("/etc/systemd/system/a.service", unitText+"Nice=1\n"))},
 	{name: "firewalld", r: ports("firewalld"), machine: onMachine(firewalld), changes: []string{
 		"port 6443/tcp: closed → open", "port 2379-2380/tcp: open until a restart → open", "source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
-	{name: "ufw", r: ports("ufw"), machine: onMachine(ufw), changes: []string{"port 6443/tcp: closed → open", "port 2379-2380/tcp: closed → open", "source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
+	{name: "ufw", r: ports("ufw"),
+		machine: onMachine(ufw), changes: []string{
+			"port 6443/tcp: closed → open", "port 2379-2380/tcp: closed → open", "source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
 	{name: "no firewall", r: ports("ufw")},
 }
 
@@ -382,6 +408,7 @@ func TestTravels(t *testing.T) {
 
 func setenforce(_ *testing.T, m *fake.Machine, env *resource.Env) {
 	m.SetProgram("setenforce", func(_ context.Context, c resource.Command) (resource.Output, error) {
-		return resource.Output{}, env.Files.Write("/sys/fs/selinux/enforce", resource.Attributes{Mode: 0o640, Owner: "u", Group: "g"}, strings.NewReader(c.Args[0]))
+		a := resource.Attributes{Mode: 0o640, Owner: "u", Group: "g"}
+		return resource.Output{}, env.Files.Write("/sys/fs/selinux/enforce", a, strings.NewReader(c.Args[0]))
 	})
 }

@@ -234,7 +234,9 @@ func (f FirewallPorts) Apply(ctx context.Context, env *Env) error {
 }
 
 // firewalld adds or removes those rules whose observed state a function picks.
-func (f FirewallPorts) firewalld(ctx context.Context, env *Env, command string, o Observed, verb string, pick func(was string, permanent bool) bool) error {
+func (f FirewallPorts) firewalld(
+	ctx context.Context, env *Env, command string, o Observed, verb string, pick func(was string, permanent bool) bool,
+) error {
 	for _, permanent := range []bool{true, false} {
 		args := map[string][]string{}
 		for _, r := range f.rules() {

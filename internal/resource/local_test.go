@@ -17,7 +17,8 @@ import (
 func TestLocalExec(t *testing.T) {
 	t.Setenv("LC_ALL", "de_DE.UTF-8")
 	t.Setenv("PATH", "/nowhere")
-	o, err := LocalExec{}.Run(t.Context(), Command{Name: "sh", Args: []string{"-c", `cat; echo "$LC_ALL $X" >&2; exit 3`}, Env: []string{"X=y"}, Stdin: strings.NewReader("in")})
+	script := Command{Name: "sh", Args: []string{"-c", `cat; echo "$LC_ALL $X" >&2; exit 3`}, Env: []string{"X=y"}, Stdin: strings.NewReader("in")}
+	o, err := LocalExec{}.Run(t.Context(), script)
 	if err != nil || o != (Output{Stdout: "in", Stderr: "C y\n", Code: 3}) {
 		t.Errorf("it is %+v, %v", o, err)
 	}
@@ -49,7 +50,8 @@ func TestLocalExecKillsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Whoever inherits the child may take a moment to bury it; until then it is a zombie.
-	if state, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat")); err == nil && !strings.Contains(string(state), ") Z ") && syscall.Kill(pid, 0) == nil {
+	state, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err == nil && !strings.Contains(string(state), ") Z ") && syscall.Kill(pid, 0) == nil {
 		t.Errorf("the child still runs: %s", state)
 	}
 }

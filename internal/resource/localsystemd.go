@@ -132,8 +132,11 @@ func (l *LocalSystemd) Restart(ctx context.Context, name string) error {
 	return l.job(ctx, "restarting", name, (*dbus.Conn).RestartUnitContext)
 }
 
+// beginJob is a method of a connection that gives systemd something to do with a unit.
+type beginJob func(conn *dbus.Conn, ctx context.Context, name, mode string, done chan<- string) (int, error)
+
 // job gives systemd something to do with a unit, and waits until that is done.
-func (l *LocalSystemd) job(ctx context.Context, doing, name string, begin func(*dbus.Conn, context.Context, string, string, chan<- string) (int, error)) error {
+func (l *LocalSystemd) job(ctx context.Context, doing, name string, begin beginJob) error {
 	conn, err := l.connect(ctx)
 	if err != nil {
 		return err
@@ -210,7 +213,8 @@ func (l *LocalSystemd) files(ctx context.Context, doing, name string, change fun
 
 // Log asks the journal.
 func (l *LocalSystemd) Log(ctx context.Context, name string, lines int) ([]string, error) {
-	o, err := l.exec.Run(ctx, Command{Name: "journalctl", Args: []string{"--unit=" + name, "--lines=" + strconv.Itoa(lines), "--output=cat", "--no-pager", "--quiet"}})
+	args := []string{"--unit=" + name, "--lines=" + strconv.Itoa(lines), "--output=cat", "--no-pager", "--quiet"}
+	o, err := l.exec.Run(ctx, Command{Name: "journalctl", Args: args})
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,10 @@ func stopForGood(ctx context.Context, env *Env, unit string) error {
 	if err := env.Systemd.Disable(ctx, unit); err != nil {
 		return errors.Join(masked, err)
 	}
-	return nil
+	if u, err = env.Systemd.Unit(ctx, unit); err != nil || !u.mayStart() {
+		return err
+	}
+	return BlockedError{fmt.Sprintf("%s can be neither masked nor disabled (%v); remove its file", unit, masked)}
 }
 
 // Undo lets the units start again, and turns on what was on.
