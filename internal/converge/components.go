@@ -4,6 +4,7 @@ import (
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/component/hostprep"
+	"github.com/kubewright/kubewright/internal/component/runtime"
 	"github.com/kubewright/kubewright/internal/component/timesync"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -24,8 +25,12 @@ func Standard(b *bundle.Bundle) Components {
 			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: hostprep.Step})}
 		}
 		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: prepared}
-		add(hostprep.Steps(hostprep.Input{Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks)}))
+		containers := runtime.Input{Cluster: c, Hosts: hosts, Bundle: b, After: prepared}
+		add(hostprep.Steps(hostprep.Input{
+			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks), Packages: runtime.Packages(containers),
+		}))
 		add(timesync.Steps(clocks))
+		add(runtime.Steps(containers))
 		return steps, problems
 	}
 }
