@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -236,5 +237,22 @@ func TestProgramLeavesDirectoriesAlone(t *testing.T) {
 	}
 	if tree := m.files.tree(t); len(tree) != 0 {
 		t.Errorf("it installed %q", tree)
+	}
+}
+
+// TestWhatBundlesBringTravels sends the kinds that take content from bundles to an agent.
+func TestWhatBundlesBringTravels(t *testing.T) {
+	for _, r := range []Resource{
+		Program{Name: "many", Path: "/usr/local/bin/many", Blob: "sha256:1", Size: 7, Commands: []string{"one"}},
+		Packages{Names: []string{"tar"}, Repository: "sha256:1", Dir: testPackagesDir},
+		Images{Images: []Image{{Name: "r/a:1", Manifest: "sha256:1"}}, Socket: "/s", Root: "/r", Snapshotter: "native"},
+	} {
+		e, err := Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Decode(e); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%#v arrives as %#v: %v", r, got, err)
+		}
 	}
 }
