@@ -53,7 +53,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 			swap(in.Cluster.HostPreparation),
 			modules(in.Cluster.HostPreparation, f), // before the parameters that they bring
 			sysctls(in.Cluster.HostPreparation),
-			limits(in.Cluster.HostPreparation, f), // after fs.nr_open, above which nobody could log in
+			limits(in.Cluster.HostPreparation, f), // after fs.nr_open, above which none can be set
 			security(in.Cluster.HostPreparation, f, open[h.Name]),
 			timeZone(in.Cluster.HostPreparation, f),
 			journal(in.Cluster.HostPreparation),

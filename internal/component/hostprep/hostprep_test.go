@@ -307,7 +307,7 @@ func TestHostsWithoutInternalAddresses(t *testing.T) {
 	}
 }
 
-// Nobody can log in where a limit of sessions is more than what may be set.
+// A limit of sessions is never more than what may be set by then.
 func TestLimitsOfSessionsCanBeSet(t *testing.T) {
 	for _, c := range []struct {
 		open  int

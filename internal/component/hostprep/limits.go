@@ -14,7 +14,7 @@ const processes = 655_350
 // limits are those of sessions, at the next login, and of services, when systemd reads its settings again or the host boots; Kubewright's own units name
 // theirs. Guides B and C set the same three, for sessions only.
 //
-// Where limits cannot be raised, sessions get none: pam_limits(8) would let nobody log in any more, Kubewright neither.
+// Where limits cannot be raised, sessions get none: each login would fail to set them and log so, and that they are lower harms nothing.
 func limits(p v1alpha1.HostPreparation, f facts.Host) []resource.Resource {
 	services := resource.NewFile("/etc/systemd/system.conf.d/90-kubewright.conf", header("hostPreparation.openFiles")+
 		fmt.Sprintf("[Manager]\nDefaultLimitNOFILE=%d\n", p.OpenFiles))

@@ -26,6 +26,7 @@ func containerd() engine {
 				// containerd makes these itself, with these modes; here they stand so that they go with it.
 				resource.Directory{Path: in.Cluster.Runtime.Root, Mode: 0o700, Purge: true},
 				resource.Directory{Path: "/run/containerd", Mode: 0o711, Purge: true},
+				resource.Directory{Path: "/run/nri", Mode: 0o700, Purge: true},
 				resource.Directory{Path: "/etc/cni/net.d"},
 				resource.Directory{Path: "/etc/containerd"},
 				config,
