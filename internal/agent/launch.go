@@ -40,7 +40,7 @@ type LaunchOptions struct {
 
 // Launch starts an agent on a host, as root, and returns the stream to it. The agent ends when the stream does.
 //
-// What fails is a *LaunchError, unless the context ended or no session could be opened.
+// What fails is a *LaunchError, unless the context ended.
 func Launch(ctx context.Context, c *ssh.Client, o LaunchOptions) (*Stream, error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -50,31 +49,38 @@ func probe(ctx context.Context, c *ssh.Client, o LaunchOptions, anew bool) (prob
 	}
 	script := fmt.Sprintf("t=%s home=%s digest=%s need=%d\n%s", token, Home, digest, o.Binary.room(), probeScript)
 	v.upload(strings.NewReader(script), 0)
-	var said []string
-	for {
-		line, err := v.next(ctx)
-		switch {
-		case errors.Is(err, errEnded) || errors.Is(err, errSilent) || errors.Is(err, errTalkative):
-			return probed{}, v.fails(NoShell, fmt.Errorf("the login shell did not run a command: %w%s", v.how(err), v.said()),
-				"Log in as a user whose shell runs commands (usermod --shell /bin/bash USER there), and remove what its start-up files print without end or wait for")
-		case errors.Is(err, errLost):
-			return probed{}, v.fails(NotStarted, err, "")
-		case err != nil:
-			return probed{}, err
-		}
-		fact, ok := strings.CutPrefix(line, token+" ")
-		if ok && fact == "end" {
-			break
-		}
-		if ok {
-			said = append(said, fact)
-		}
+	said, err := v.listen(ctx)
+	if err != nil {
+		return probed{}, err
 	}
 	f, err := parseFacts(said, o.Binary.Digest, o.Binary.Size)
 	if err != nil {
 		return f, v.fails(NoShell, fmt.Errorf("looking around: %w%s", err, v.said()), "")
 	}
 	return f, f.check(v)
+}
+
+// listen returns what the script says, when it has ended: sshd may allow few sessions at a time.
+func (v *conversation) listen(ctx context.Context) (said []string, err error) {
+	complete := false
+	for {
+		line, err := v.next(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, err
+		case err != nil && complete:
+			return said, nil
+		case errors.Is(err, errLost):
+			return nil, v.fails(NotStarted, err, "Try again")
+		case err != nil:
+			return nil, v.fails(NoShell, fmt.Errorf("the login shell did not run a command: %w%s", v.how(err), v.said()),
+				"Log in as a user whose shell runs commands (usermod --shell /bin/bash USER there), and remove what its start-up files print without end or wait for")
+		}
+		if fact, ok := strings.CutPrefix(line, v.token+" "); ok {
+			said = append(said, fact)
+			complete = fact == "end"
+		}
+	}
 }
 
 // check says what is in the way of an agent.
@@ -164,7 +170,7 @@ func parseFacts(said []string, digest string, size int64) (probed, error) {
 		}
 	}
 	if f.uid < 0 || f.system == "" {
-		return f, fs.ErrInvalid
+		return f, errors.New("it does not say who is logged in and what system it is")
 	}
 	f.inPlace = !slices.ContainsFunc([]string{path.Dir(Home), Home, path.Join(Home, digest), "runs"}, func(p string) bool { return !trusted[p] })
 	return f, nil

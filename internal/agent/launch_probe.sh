@@ -28,9 +28,11 @@ for dir in $dirs; do
 done
 
 if [ -x "$home/$digest" ]; then
-	for f in "${home%/*}" "$home" "$home/$digest"; do
-		say stat "$f $(stat -c '%u %f %s' "$f" 2>/dev/null)"
+	# The directories may be links to another disk.
+	for f in "${home%/*}" "$home"; do
+		say stat "$f $(stat -L -c '%u %f %s' "$f" 2>/dev/null)"
 	done
+	say stat "$home/$digest $(stat -c '%u %f %s' "$home/$digest" 2>/dev/null)"
 	say runs
 fi
 

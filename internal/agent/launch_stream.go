@@ -75,12 +75,12 @@ func startProcess(c *ssh.Client, command string) (*process, error) {
 	go func() {
 		defer close(r.out)
 		defer func() { <-errsEnded }() // who is told of the end wants to know why
+		b := make([]byte, 32<<10)
 		for {
-			b := make([]byte, 32<<10)
 			n, err := p.Read(b)
 			if n > 0 {
 				select {
-				case r.out <- b[:n]:
+				case r.out <- bytes.Clone(b[:n]):
 				case <-r.closed:
 				}
 			}
@@ -112,10 +112,34 @@ func (r *process) Stderr() string {
 	return printable(r.stderr)
 }
 
-// Stream is what passes to and from an agent. One goroutine may read while others write.
+// Stream is what passes to and from an agent. One goroutine may read while another one writes. Close ends both.
 type Stream struct {
 	process *process
 	rest    []byte // was read, and not asked for yet
+	writes  chan []byte
+	written chan error // what became of each
+}
+
+func newStream(p *process, rest []byte) *Stream {
+	s := &Stream{process: p, rest: rest, writes: make(chan []byte), written: make(chan error, 1)}
+	go s.write()
+	return s
+}
+
+// write writes what Write takes. An agent that reads nothing stops it, and closing the session does not help as long as that runs, so nobody but this
+// goroutine waits. It ends with the stream and the agent, or with the connection at the latest.
+func (s *Stream) write() {
+	for {
+		select {
+		case b := <-s.writes:
+			_, err := s.process.p.Write(b)
+			s.written <- err
+		case <-s.process.closed:
+			return
+		case <-s.process.ended:
+			return
+		}
+	}
 }
 
 // Read reads from the agent. At the end, Stderr has all that the agent said.
@@ -137,7 +161,24 @@ func (s *Stream) Read(b []byte) (int, error) {
 }
 
 // Write writes to the agent.
-func (s *Stream) Write(b []byte) (int, error) { return s.process.p.Write(b) }
+func (s *Stream) Write(b []byte) (int, error) {
+	select {
+	case s.writes <- bytes.Clone(b): // which may be kept when this returns
+	case <-s.process.closed:
+		return 0, io.ErrClosedPipe
+	case <-s.process.ended:
+		return 0, io.EOF
+	}
+	select {
+	case err := <-s.written:
+		if err != nil {
+			return 0, err
+		}
+		return len(b), nil
+	case <-s.process.closed:
+		return 0, io.ErrClosedPipe
+	}
+}
 
 // Close ends the stream, and the agent by that: it finishes what it has in hand. Close does not wait for it.
 func (s *Stream) Close() error { return s.process.Close() }
@@ -185,7 +226,7 @@ func converse(ctx context.Context, c *ssh.Client, command, token string, o Launc
 		return nil, ctx.Err()
 	case s := <-done:
 		if s.err != nil {
-			return nil, s.err
+			return nil, &LaunchError{Host: o.Host, Reason: NotStarted, Err: s.err, Remedy: "Does sshd there allow sessions (MaxSessions), and commands?"}
 		}
 		return &conversation{process: s.p, o: o, token: token}, nil
 	}
@@ -316,7 +357,7 @@ func (v *conversation) upload(content io.Reader, size int64) {
 }
 
 // stream is the rest of the conversation.
-func (v *conversation) stream() *Stream { return &Stream{process: v.process, rest: v.buffer} }
+func (v *conversation) stream() *Stream { return newStream(v.process, v.buffer) }
 
 func (v *conversation) fails(reason Reason, err error, remedy string) error {
 	return &LaunchError{Host: v.o.Host, Reason: reason, Err: err, Remedy: remedy}

@@ -292,7 +292,7 @@ func TestLaunchFails(t *testing.T) {
 		"silence":             {sudo: sudoFree, program: "exec cat >/dev/null", reason: NotStarted, says: "nothing came for 2s"},
 		"something else":      {sudo: sudoFree, program: "while echo yes; do :; done", reason: NotStarted, says: "it printed: yes"},
 		"nologin":             {shell: "echo This account is currently not available.; exit 1", reason: NoShell, says: "account is currently not available. Log in"},
-		"a shell that waits":  {shell: "exec sleep 3", reason: NoShell, says: "nothing came for 2s"},
+		"a shell that waits":  {shell: "exec sleep 5", reason: NoShell, says: "nothing came for 2s"},
 		"a terminal between":  {sudo: sudoFree, program: `printf "\n` + Magic + ` $2\r\n"; exec cat`, reason: Terminal},
 		"another token":       {sudo: sudoFree, program: `echo "` + Magic + ` 0123"`, reason: NotStarted, says: "exit code 0"},
 		"sudo asks otherwise": {sudo: `printf "Verification code: " >&2; read -r code`, reason: NotStarted, says: "it said: Verification code:"},
@@ -319,6 +319,42 @@ func TestLaunchFails(t *testing.T) {
 				t.Errorf("it shows what it must not: %q", err)
 			}
 		})
+	}
+}
+
+// An agent that reads nothing makes nobody wait who closes the stream.
+func TestLaunchedDeaf(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.script("sudo", sudoFree)
+	s, err := h.launch(h.program(`echo; echo "`+Magic+` $2"; exec sleep 3`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := s.Write(make([]byte, 1<<20)); err != nil {
+				full <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-full:
+		t.Fatalf("before it was closed: %v", err)
+	case <-time.After(300 * time.Millisecond): // the window is full by now; if it is not, this test finds less
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-full:
+		if !errors.Is(err, io.ErrClosedPipe) {
+			t.Error(err)
+		}
+	case <-time.After(2 * time.Second):
+		t.Error("a write goes on after Close")
 	}
 }
 

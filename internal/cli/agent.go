@@ -19,6 +19,9 @@ func newAgent() *cobra.Command {
 	return &cobra.Command{
 		Use: "agent TOKEN", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if os.Geteuid() != 0 {
+				return errors.New("the agent was not started as root")
+			}
 			// The end of the session is the end of the input. What is in hand then is finished, so neither the hang-up that may come with it nor what
 			// is said to nobody may end the process. They are caught, not ignored: programs that the agent runs would inherit that.
 			nobody := make(chan os.Signal, 1)

@@ -119,6 +119,14 @@ func (l *launcher) works(user, password string) launched {
 	if owner := l.f.on(l.t, l.machine, `ps -o user= -p $(pgrep -fx '[^ ]*/(kubewright|[0-9a-f]{64}) agent [0-9a-f]+' -u root)`); !strings.HasPrefix(owner, "root") || strings.Contains(owner, "\n") {
 		l.t.Errorf("the agent runs as %q", owner)
 	}
+	client, err := agent.Connect(l.t.Context(), l.machine, r.stream, nil)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if host, err := client.Hello(l.t.Context()); err != nil || host.Hostname != l.machine {
+		l.t.Errorf("it is the agent of %+v, %v", host, err)
+	}
+	client.Close()
 	l.ends(r)
 	return r
 }
@@ -255,6 +263,14 @@ func TestLaunch(t *testing.T) {
 		}
 		on("usermod --shell /bin/bash admin")
 	})
+	t.Run("few sessions at a time", func(t *testing.T) {
+		l, on := l.with(t)
+		on("echo 'MaxSessions 2' >/etc/ssh/sshd_config.d/few.conf && systemctl restart ssh")
+		l.works("admin", "")
+		l.forget()
+		l.works("ops", "ops")
+		on("rm /etc/ssh/sshd_config.d/few.conf && systemctl restart ssh")
+	})
 	t.Run("mounts", func(t *testing.T) {
 		l, on := l.with(t)
 		places := []string{"/var/tmp", "/tmp", "/home", "/dev/shm", "/run"}
@@ -325,6 +341,11 @@ func TestLaunch(t *testing.T) {
 				t.Errorf("%s: it was not repaired", what)
 			}
 		}
+		on("mv /var/lib/kubewright /opt/ && ln -s /opt/kubewright /var/lib/")
+		if r := l.works("admin", ""); r.uploaded() {
+			t.Error("the directory is a link, and what is in place is not used")
+		}
+		on("rm /var/lib/kubewright && mv /opt/kubewright /var/lib/")
 		on("touch " + agent.Home + "/" + strings.Repeat("0", 64) + " " + agent.Home + "/.new-123")
 		l.works("ops", "ops")
 		if there := on("ls -A " + agent.Home); there != l.binary.Digest {
