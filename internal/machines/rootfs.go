@@ -29,10 +29,26 @@ var rootfsPackages = []string{
 
 const rootfsRelease = "bookworm"
 
+// packages are those of the set's root file system, sorted.
+func (s *Set) packages() []string {
+	all := slices.Concat(rootfsPackages, s.config.Packages)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// rootfsKind begins the names of those root file systems that one for this set takes the place of: a set with packages of its own leaves
+// the one for all other sets in the cache.
+func (s *Set) rootfsKind() string {
+	if len(s.config.Packages) > 0 {
+		return "rootfs+"
+	}
+	return "rootfs-"
+}
+
 // rootfsName changes whenever what is built would.
-func rootfsName() string {
-	sum := sha256.Sum256([]byte(rootfsRelease + "\n" + strings.Join(rootfsPackages, ",") + "\n" + rootfsScript))
-	return fmt.Sprintf("rootfs-%s-%s-%x", rootfsRelease, runtime.GOARCH, sum[:6])
+func (s *Set) rootfsName() string {
+	sum := sha256.Sum256([]byte(rootfsRelease + "\n" + strings.Join(s.packages(), ",") + "\n" + rootfsScript))
+	return fmt.Sprintf("%s%s-%s-%x", s.rootfsKind(), rootfsRelease, runtime.GOARCH, sum[:6])
 }
 
 func (s *Set) rootfsPath(name string) string { return filepath.Join(s.config.CacheDir, name) }
@@ -41,7 +57,7 @@ func (s *Set) rootfsPath(name string) string { return filepath.Join(s.config.Cac
 // It is built beside its place by Debian's own packages from the sources that this computer is configured with, and moved there
 // when complete.
 func (s *Set) ensureRootFS(ctx context.Context) (string, error) {
-	name := rootfsName()
+	name := s.rootfsName()
 	path := s.rootfsPath(name)
 	if _, err := os.Stat(path); err == nil {
 		return name, nil
@@ -79,7 +95,7 @@ func (s *Set) ensureRootFS(ctx context.Context) (string, error) {
 
 const unfinishedSuffix = ".unfinished"
 
-// dropStaleRootFS removes what an interrupted build left, and older root file systems that no machine of any set is
+// dropStaleRootFS removes what an interrupted build left, and older root file systems of the same kind that no machine of any set is
 // installed from. The caller holds the lock of the cache.
 func (s *Set) dropStaleRootFS(current string) error {
 	used := []string{current}
@@ -94,7 +110,7 @@ func (s *Set) dropStaleRootFS(current string) error {
 		}
 		used = append(used, m.RootFS)
 	}
-	found, err := filepath.Glob(filepath.Join(s.config.CacheDir, "rootfs-*"))
+	found, err := filepath.Glob(filepath.Join(s.config.CacheDir, s.rootfsKind()+"*"))
 	if err != nil {
 		return err
 	}
@@ -138,7 +154,7 @@ func (s *Set) debootstrap(ctx context.Context, dir string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-		"mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(rootfsPackages, ","),
+		"mmdebstrap", "--mode=root", "--variant=minbase", "--include="+strings.Join(s.packages(), ","),
 		"--customize-hook="+script, rootfsRelease, dir, sources)
 	cmd.Env = append(os.Environ(), "TMPDIR="+work)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

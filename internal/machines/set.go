@@ -35,6 +35,9 @@ type Config struct {
 	// Program is the kubewright binary; machines are run and booted by it. It is this process's own where empty, which
 	// is wrong for a test.
 	Program string
+	// Packages of Debian that machines have besides those of a minimal server. They are not remembered: whoever makes or resets machines
+	// of the set says them.
+	Packages []string
 	// Progress is told what happens, to whom ("" is the set); it may be called from several goroutines. May be nil.
 	Progress func(machine, message string)
 }

@@ -206,24 +206,41 @@ func TestStaleRootFileSystemsGo(t *testing.T) {
 	if _, err := s.order([]string{"m1"}, UpOptions{}, "rootfs-used"); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"rootfs-current", "rootfs-used", "rootfs-old", "rootfs-current.unfinished", "vm"} {
+	for _, dir := range []string{"rootfs-current", "rootfs-used", "rootfs-old", "rootfs-current.unfinished", "rootfs+current", "rootfs+old", "vm"} {
 		if err := os.MkdirAll(filepath.Join(s.config.CacheDir, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.dropStaleRootFS("rootfs-current"); err != nil {
-		t.Fatal(err)
+	drop := func(current string, want ...string) {
+		t.Helper()
+		if err := s.dropStaleRootFS(current); err != nil {
+			t.Fatal(err)
+		}
+		left, err := os.ReadDir(s.config.CacheDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range left {
+			names = append(names, e.Name())
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("left: %q, want %q", names, want)
+		}
 	}
-	left, err := os.ReadDir(s.config.CacheDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range left {
-		names = append(names, e.Name())
-	}
-	if want := []string{"rootfs-current", "rootfs-used", "vm"}; !slices.Equal(names, want) {
-		t.Errorf("left: %q, want %q", names, want)
+	drop("rootfs-current", "rootfs+current", "rootfs+old", "rootfs-current", "rootfs-used", "vm")
+	s.config.Packages = []string{"python3"}
+	drop("rootfs+current", "rootfs+current", "rootfs-current", "rootfs-used", "vm")
+}
+
+func TestPackagesOfASetMakeItsRootFileSystemAnother(t *testing.T) {
+	s := testSet(t)
+	plain := s.rootfsName()
+	s.config.Packages = []string{"python3", "ethtool"}
+	with := s.rootfsName()
+	s.config.Packages = []string{"ethtool", "python3", "systemd"}
+	if again := s.rootfsName(); with == plain || with != again {
+		t.Errorf("without, with and in another order it is called %s, %s, %s", plain, with, again)
 	}
 }
 
