@@ -222,14 +222,18 @@ func (v *conversation) explain(host probed, up progress, err error) error {
 		}
 	}
 	all := v.said()
-	full := slices.ContainsFunc([]string{"No space left on device", "Disk quota exceeded", "File too large"}, func(s string) bool { return strings.Contains(said, s) })
+	full := slices.ContainsFunc([]string{"No space left on device", "Disk quota exceeded", "File too large"}, func(s string) bool {
+		return strings.Contains(said, s)
+	})
 	switch {
 	case full && up != none && up != uploaded:
 		return v.fails(NoRoom, fmt.Errorf("%s took less than the %s that are needed%s", host.dir, megabytes(v.o.Binary.Size), all), "Make room there")
 	case up == cut:
-		return v.fails(UploadCut, fmt.Errorf("what arrived in %s is not what was sent%s", host.dir, all), "Try again; if it happens again, look at the disk there")
+		return v.fails(UploadCut, fmt.Errorf("what arrived in %s is not what was sent%s", host.dir, all),
+			"Try again; if it happens again, look at the disk there")
 	case v.prompted && errors.Is(err, errSilent):
-		return v.fails(NotStarted, fmt.Errorf("sudo got the password, and nothing came for %s%s", v.o.Patience, all), "Does it ask for something else, too?")
+		return v.fails(NotStarted, fmt.Errorf("sudo got the password, and nothing came for %s%s", v.o.Patience, all),
+			"Does it ask for something else, too?")
 	}
 	return v.fails(NotStarted, fmt.Errorf("%w%s", v.how(err), all), "")
 }

@@ -53,7 +53,8 @@ func (b *Binary) read() error {
 		return fmt.Errorf("hosts run Linux, and it is no program for it: %w", err)
 	}
 	arch, ok := map[elf.Machine]string{
-		elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_PPC64: "ppc64le", elf.EM_S390: "s390x", elf.EM_RISCV: "riscv64", elf.EM_LOONGARCH: "loong64",
+		elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_PPC64: "ppc64le",
+		elf.EM_S390: "s390x", elf.EM_RISCV: "riscv64", elf.EM_LOONGARCH: "loong64",
 	}[e.Machine]
 	if !ok {
 		return fmt.Errorf("it is for %s, which is not supported", e.Machine)

@@ -49,7 +49,8 @@ for dir in $dirs; do
 	result=ok
 	if [ "$free" -lt $((need / 1024)) ]; then
 		result="full $dir $free"
-	elif { echo '#!/bin/sh' && echo 'echo yes'; } >"$try/try" 2>/dev/null && chmod 700 "$try/try" && [ "$("$try/try" </dev/null 2>/dev/null)" = yes ]; then
+	elif { echo '#!/bin/sh' && echo 'echo yes'; } >"$try/try" 2>/dev/null && chmod 700 "$try/try" &&
+		[ "$("$try/try" </dev/null 2>/dev/null)" = yes ]; then
 		result="ok $dir"
 	else
 		result="noexec $dir"

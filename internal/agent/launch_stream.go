@@ -30,8 +30,8 @@ var (
 	errTalkative = errors.New("it says more than anybody would read")
 )
 
-// process is a command on a host, both of whose outputs are read. Its goroutines end with the command, or with the connection at the latest: sshd does
-// not end a session before its command has ended.
+// process is a command on a host, both of whose outputs are read. Its goroutines end with the command, or with the connection at the latest: sshd
+// does not end a session before its command has ended.
 type process struct {
 	p        *ssh.Process
 	out      chan []byte   // standard output; closed at its end, when standard error has ended, too
