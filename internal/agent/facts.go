@@ -9,13 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/kubewright/kubewright/internal/facts"
@@ -236,19 +236,45 @@ func (g *gathering) selinux() string {
 	return ""
 }
 
-// addresses of this machine that others may reach it by.
+// notOwn are the names that interfaces begin with which networks of containers make.
+var notOwn = []string{"cni", "flannel", "cali", "tunl", "vxlan", "veth", "docker", "br-", "virbr", "kube-", "nodelocal", "lxc", "cilium"}
+
+// addresses of this machine that others may reach it by. Those of the interface that the default route leaves by come first.
 func addresses() ([]netip.Addr, error) {
-	all, err := net.InterfaceAddrs()
+	links, err := netlink.LinkList()
 	if err != nil {
-		return nil, fmt.Errorf("listing addresses: %w", err)
+		return nil, fmt.Errorf("listing network interfaces: %w", err)
 	}
-	var found []netip.Addr
-	for _, a := range all {
-		p, err := netip.ParsePrefix(a.String())
-		if err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
-			found = append(found, p.Addr())
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	leaves := map[int]bool{}
+	for _, r := range routes {
+		if r.Dst == nil || r.Dst.IP.IsUnspecified() {
+			leaves[r.LinkIndex] = true
 		}
 	}
-	slices.SortFunc(found, netip.Addr.Compare)
-	return found, nil
+	var first, others []netip.Addr
+	for _, l := range links {
+		name, index := l.Attrs().Name, l.Attrs().Index
+		if slices.ContainsFunc(notOwn, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			continue
+		}
+		all, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			return nil, fmt.Errorf("listing addresses of %s: %w", name, err)
+		}
+		for _, a := range all {
+			ip, ok := netip.AddrFromSlice(a.IP)
+			switch ip = ip.Unmap(); {
+			case !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast():
+			case leaves[index]:
+				first = append(first, ip)
+			default:
+				others = append(others, ip)
+			}
+		}
+	}
+	return append(first, others...), nil
 }

@@ -27,6 +27,10 @@ type entry struct {
 	ID       resource.ID       `json:"id"`
 	Resource resource.Encoded  `json:"resource"`
 	Previous resource.Observed `json:"previous"`
+	// Found says that it was there as it shall be before Kubewright did anything: it is left so.
+	Found bool `json:"found,omitempty"`
+	// Directories that were not there before, the lowest first; they go with it if they are empty.
+	Directories []string `json:"directories,omitempty"`
 }
 
 // mark says that some resources changed, in a boot, and that another takes effect of them when it is applied.
@@ -109,22 +113,72 @@ func (l *ownedList) add(r resource.Resource, before resource.Observed) error {
 	if err != nil {
 		return err
 	}
-	if i := l.find(r.ID()); i >= 0 {
-		if bytes.Equal(l.entries[i].Resource.Spec, encoded.Spec) {
-			return nil
-		}
+	i := l.find(r.ID())
+	if i >= 0 && bytes.Equal(l.entries[i].Resource.Spec, encoded.Spec) {
+		return nil // what was changed since is not what was found
+	}
+	if i >= 0 && !l.entries[i].Found {
 		l.entries[i].Resource = encoded
 		return l.write(ownedFile, l.entries)
 	}
+	e := entry{ID: r.ID(), Resource: encoded, Previous: before}
+	e.Previous.Text, e.Previous.Note, e.Previous.Pending = "", "", nil
 	if k, ok := r.(resource.Keeper); ok {
 		for _, p := range k.Keeps() {
 			if err := l.keep(p); err != nil {
 				return err
 			}
+			if e.Directories, err = l.missing(p, e.Directories); err != nil {
+				return err
+			}
 		}
 	}
-	before.Text, before.Note, before.Pending = "", "", nil
-	l.entries = append(l.entries, entry{r.ID(), encoded, before})
+	if i >= 0 {
+		l.entries[i] = e // it was found as it should be then, and is to be something else now
+	} else {
+		l.entries = append(l.entries, e)
+	}
+	return l.write(ownedFile, l.entries)
+}
+
+// missing are the directories above a path that are not there, the lowest first, after those that are known.
+func (l *ownedList) missing(file string, known []string) ([]string, error) {
+	var lower []string
+	for dir := path.Dir(file); dir != "/" && !strings.HasPrefix(dir+"/", Dir+"/"); dir = path.Dir(dir) {
+		_, err := l.files.Stat(dir)
+		if err == nil || slices.Contains(known, dir) {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		lower = append(lower, dir)
+	}
+	return append(lower, known...), nil
+}
+
+// adopt remembers resources that were found as they shall be.
+func (l *ownedList) adopt(found []resource.Resource) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.load(); err != nil {
+		return err
+	}
+	added := false
+	for _, r := range found {
+		if l.find(r.ID()) >= 0 {
+			continue
+		}
+		encoded, err := resource.Encode(r)
+		if err != nil {
+			return err
+		}
+		l.entries = append(l.entries, entry{ID: r.ID(), Resource: encoded, Found: true})
+		added = true
+	}
+	if !added {
+		return nil
+	}
 	return l.write(ownedFile, l.entries)
 }
 
@@ -185,7 +239,8 @@ func (l *ownedList) drop(id resource.ID) error {
 	return l.write(ownedFile, l.entries)
 }
 
-// unwanted are the resources that are there and not wanted, last ones first.
+// unwanted are the resources that are there and not wanted, in the order in which they go: last ones first, but what was there before and reads others
+// goes after these.
 func (l *ownedList) unwanted(wanted map[resource.ID]bool) ([]resource.ID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -193,12 +248,37 @@ func (l *ownedList) unwanted(wanted map[resource.ID]bool) ([]resource.ID, error)
 		return nil, err
 	}
 	var ids []resource.ID
+	after := map[resource.ID][]resource.ID{} // what goes once the resource has gone
 	for _, e := range slices.Backward(l.entries) {
-		if !wanted[e.ID] {
-			ids = append(ids, e.ID)
+		if wanted[e.ID] {
+			continue
 		}
+		if first := l.lastTrigger(e, wanted); first != (resource.ID{}) {
+			after[first] = append(after[first], e.ID)
+			continue
+		}
+		ids = append(ids, e.ID)
+		ids = append(ids, after[e.ID]...)
 	}
 	return ids, nil
+}
+
+// lastTrigger is the unwanted resource that goes last of those that a resource reads which was there before; none for others.
+func (l *ownedList) lastTrigger(e entry, wanted map[resource.ID]bool) resource.ID {
+	r, err := resource.Decode(e.Resource)
+	t, ok := r.(resource.Triggered)
+	if err != nil || !ok || !e.Found && e.Previous.State != resource.Present {
+		return resource.ID{}
+	}
+	for _, other := range l.entries {
+		if other.ID == e.ID {
+			break // what came later goes before it anyway
+		}
+		if !wanted[other.ID] && slices.Contains(t.TriggeredBy(), other.ID) {
+			return other.ID
+		}
+	}
+	return resource.ID{}
 }
 
 // mark remembers, before a resource changes, what of its step takes effect of it later. If that is cut off in between, it is not forgotten.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -494,6 +495,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 	if err != nil {
 		return explainError(err)
 	}
+	var found []resource.Resource // as they shall be
 	for _, each := range st.resources {
 		if err := a.over(s); err != nil {
 			return err
@@ -522,9 +524,12 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 		if err != nil {
 			return explainError(fmt.Errorf("%s: %w", id, err))
 		}
+		if !changed {
+			found = append(found, each)
+		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: changed})
 	}
-	return nil
+	return explainError(a.owned.adopt(found))
 }
 
 // applyResource makes a resource true if it is not, and makes sure that it is. What has to be remembered is written before.
@@ -592,20 +597,17 @@ func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
 			return err
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
-		e, err := a.owned.entry(id)
-		if err == nil && e != nil {
-			var each resource.Resource
-			if each, err = resource.Decode(e.Resource); err == nil {
-				err = each.Undo(a.work, env, e.Previous)
-			}
-			if err == nil {
-				err = a.owned.drop(id)
-			}
-		}
+		err := a.undo(env, id)
 		if err != nil {
 			return explainError(fmt.Errorf("taking away %s: %w", id, err))
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: true})
+	}
+	if len(ids) > 0 {
+		// Units went whose files systemd still knows.
+		if err := env.Systemd.DaemonReload(a.work); err != nil {
+			return explainError(err)
+		}
 	}
 	if r.All {
 		for _, dir := range []string{Dir, filepath.Dir(lockFile)} {
@@ -615,4 +617,42 @@ func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
 		}
 	}
 	return nil
+}
+
+// undo takes away a resource that Kubewright put there, and forgets it.
+func (a *agent) undo(env *resource.Env, id resource.ID) error {
+	e, err := a.owned.entry(id)
+	if err != nil || e == nil {
+		return err
+	}
+	r, err := resource.Decode(e.Resource)
+	if err != nil {
+		return err
+	}
+	if !e.Found {
+		if err := r.Undo(a.work, env, e.Previous); err != nil {
+			return err
+		}
+		for _, dir := range e.Directories {
+			if err := removeEmpty(env.Files, dir); err != nil {
+				return err
+			}
+		}
+	}
+	if t, ok := r.(resource.Triggered); ok && len(t.TriggeredBy()) > 0 && (e.Found || e.Previous.State == resource.Present) {
+		if err := t.Refire(a.work, env); err != nil {
+			return err
+		}
+	}
+	return a.owned.drop(id)
+}
+
+// removeEmpty removes a directory unless somebody put something into it.
+func removeEmpty(files resource.Files, dir string) error {
+	if names, err := files.List(dir); errors.Is(err, fs.ErrNotExist) || err == nil && len(names) > 0 {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return files.Remove(dir)
 }

@@ -1,6 +1,8 @@
 package converge
 
 import (
+	"slices"
+
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/component/hostprep"
@@ -27,7 +29,10 @@ func Standard(b *bundle.Bundle) Components {
 		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: prepared}
 		containers := runtime.Input{Cluster: c, Hosts: hosts, Bundle: b, After: prepared}
 		add(hostprep.Steps(hostprep.Input{
-			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks), Packages: runtime.Packages(containers),
+			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks),
+			Packages: func(host string) []string {
+				return slices.Concat(timesync.Packages(clocks)(host), runtime.Packages(containers)(host))
+			},
 		}))
 		add(timesync.Steps(clocks))
 		add(runtime.Steps(containers))

@@ -21,6 +21,7 @@ import (
 	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/run"
 )
 
@@ -131,7 +132,7 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 
 // steps are all that shall be, as the components say; those of hosts that did not answer are not among them.
 func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
-	c := s.o.Cluster
+	c := complete(s.o.Cluster, hosts)
 	var in plan.Input
 	for _, h := range c.Hosts {
 		in.Hosts = append(in.Hosts, h.Name)
@@ -152,9 +153,61 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 		})
 		in.Steps, in.Problems = append(in.Steps, more...), append(in.Problems, problems...)
 	}
+	in.Steps, problems = own(c, in.Steps)
+	in.Problems = append(in.Problems, problems...)
 	in.Groups = groups(c)
 	in.Steps = onlyThere(in.Steps, hosts)
 	return in, nil
+}
+
+// complete is the cluster with the addresses that other hosts reach each by, where the file leaves them to be found out: the first of each family.
+func complete(c *cluster.Cluster, hosts map[string]facts.Host) *cluster.Cluster {
+	spec := *c.Cluster
+	spec.Hosts = slices.Clone(spec.Hosts)
+	for i := range spec.Hosts {
+		h := &spec.Hosts[i]
+		if len(h.InternalAddresses) > 0 {
+			continue
+		}
+		families := map[bool]bool{}
+		for _, a := range hosts[h.Name].Addresses {
+			if !families[a.Is4()] {
+				families[a.Is4()] = true
+				h.InternalAddresses = append(h.InternalAddresses, a.String())
+			}
+		}
+	}
+	whole := *c
+	whole.Cluster = &spec
+	return &whole
+}
+
+// own takes files of the user's out that Kubewright writes itself, and says so.
+func own(c *cluster.Cluster, steps []plan.Step) ([]plan.Step, []plan.Problem) {
+	users := map[resource.ID]bool{}
+	for _, f := range c.Files {
+		users[resource.File{Path: f.Path}.ID()] = true
+	}
+	var problems []plan.Problem
+	type place struct {
+		host string
+		id   resource.ID
+	}
+	seen := map[place]bool{}
+	for i := range steps {
+		s := &steps[i]
+		s.Resources = slices.DeleteFunc(slices.Clone(s.Resources), func(r resource.Resource) bool {
+			at := place{s.Host, r.ID()}
+			if seen[at] && users[at.id] {
+				problems = append(problems, plan.Problem{Host: s.Host, Message: fmt.Sprintf("the cluster file places a file at %s, which Kubewright writes itself", at.id.Name),
+					Remedy: "Take it out of \"files\"", Blocks: true})
+				return true
+			}
+			seen[at] = true
+			return false
+		})
+	}
+	return steps, problems
 }
 
 // onlyThere takes conditions off steps that nothing is known of: hosts that are missing have no steps, and what they would have done counts as not done.

@@ -54,6 +54,8 @@ type broughtImages struct {
 	Brought []string `json:"brought,omitempty"`
 	// Pinned are names that it had, but not pinned.
 	Pinned []string `json:"pinned,omitempty"`
+	// Loaded are the digests of manifests, by name, that it had when it was looked at last.
+	Loaded map[string]string `json:"loaded,omitempty"`
 }
 
 // ID is the same everywhere.
@@ -63,15 +65,16 @@ func (Images) ID() ID { return ID{"images", "containerd"} }
 // containerd says instead. Those of other bundles that are still pinned are "NAME needless".
 func (i Images) Observe(ctx context.Context, env *Env) (Observed, error) {
 	there, err := i.list(ctx, env)
-	if errors.Is(err, errNoContainerd) {
-		return Observed{State: Absent, Note: i.unseen(env)}, nil
-	}
-	if err != nil {
+	stopped := errors.Is(err, errNoContainerd)
+	if err != nil && !stopped {
 		return Observed{}, err
 	}
 	r, err := readImagesRecord(env)
 	if err != nil {
 		return Observed{}, err
+	}
+	if stopped {
+		return i.unseen(env, r), nil
 	}
 	o := Observed{State: Absent, Values: map[string]string{}}
 	for _, want := range i.Images {
@@ -92,12 +95,18 @@ func (i Images) Observe(ctx context.Context, env *Env) (Observed, error) {
 	return o, nil
 }
 
-// unseen is a note for where containerd has data but does not run.
-func (i Images) unseen(env *Env) string {
-	if _, err := env.Files.Stat(cmp.Or(i.Root, "/var/lib/containerd")); err != nil {
-		return ""
+// unseen is what is known where containerd does not run: what it had when it did, as long as its data is there. It is looked at again when it runs.
+func (i Images) unseen(env *Env, r broughtImages) Observed {
+	if _, err := env.Files.Stat(cmp.Or(i.Root, "/var/lib/containerd")); err != nil || len(r.Loaded) == 0 {
+		return Observed{State: Absent}
 	}
-	return "containerd does not run, so which images it has is not known; those that it has do not travel again"
+	o := Observed{State: Present, Values: map[string]string{}, Note: "containerd does not run, so its images are taken to be those that it had; they are looked at when it does"}
+	for _, want := range i.Images {
+		if is := r.Loaded[want.Name]; is != "" {
+			o.Values[want.Name], o.Values[want.Name+" state"], o.Values[want.Name+" pinned"] = is, "complete", pinned
+		}
+	}
+	return o
 }
 
 func (i Images) wants(name string) bool {
@@ -292,7 +301,11 @@ func (i Images) apply(ctx context.Context, env *Env) error {
 	if left := i.Diff(o); len(left) > 0 {
 		return fmt.Errorf("containerd took the images, but not all is as it shall be: %s", left[0])
 	}
-	return nil
+	r.Loaded = map[string]string{}
+	for _, want := range i.Images {
+		r.Loaded[want.Name] = want.Manifest
+	}
+	return writeImagesRecord(env, r)
 }
 
 // unpin clears the label, as an empty one.

@@ -348,7 +348,7 @@ func TestImagesWithoutContainerd(t *testing.T) {
 		{"killed", func(m *rootMachine, c *testContainerd) {
 			c.runs = false
 			_ = m.files.Mkdir("/var/lib/containerd", Attributes{Mode: 0o700})
-		}, true, ""},
+		}, false, ""},
 		{"hangs", func(_ *rootMachine, c *testContainerd) { c.hangs = true }, false,
 			"containerd at /run/containerd/containerd.sock: ctr images ls: ctr: failed to list images: context deadline exceeded"},
 	} {
@@ -375,6 +375,32 @@ func TestImagesWithoutContainerd(t *testing.T) {
 				t.Errorf("Undo says %v", err)
 			}
 		})
+	}
+}
+
+// A stopped containerd has what it had: that it is stopped is the difference, not its images.
+func TestImagesOfAStoppedContainerd(t *testing.T) {
+	m := newRootMachine(t)
+	c := newContainerd(t, m)
+	if err := m.files.Mkdir("/var/lib/containerd", Attributes{Mode: 0o700}); err != nil {
+		t.Fatal(err)
+	}
+	i := Images{Images: []Image{m.image(t, "r/a:1", "one")}}
+	m.apply(t, i)
+	c.runs = false
+	o, err := i.Observe(t.Context(), m.Env)
+	if err != nil || o.Note == "" || len(i.Diff(o)) != 0 {
+		t.Errorf("stopped, it has %+v, %v", o, err)
+	}
+	more := Images{Images: append(i.Images, m.image(t, "r/b:1", "two"))}
+	if o, err := more.Observe(t.Context(), m.Env); err != nil || len(more.Diff(o)) != 1 {
+		t.Errorf("of another image it says %+v, %v", o, err)
+	}
+	if err := m.files.RemoveAll("/var/lib/containerd"); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := i.Observe(t.Context(), m.Env); err != nil || len(i.Diff(o)) != 1 {
+		t.Errorf("without its data it has %+v, %v", o, err)
 	}
 }
 

@@ -44,6 +44,8 @@ type Triggered interface {
 	Trigger(o Observed, by []ID) Change
 	// Fire is Apply such that what changed takes effect.
 	Fire(ctx context.Context, env *Env) error
+	// Refire has what is there take effect, if it runs: what it reads was undone after it.
+	Refire(ctx context.Context, env *Env) error
 }
 
 // State of what was observed.

@@ -152,6 +152,15 @@ func (u Unit) Apply(ctx context.Context, env *Env) error { return u.set(ctx, env
 // Fire makes it so, and restarts it if it shall run.
 func (u Unit) Fire(ctx context.Context, env *Env) error { return u.set(ctx, env, true) }
 
+// Refire restarts it if it runs.
+func (u Unit) Refire(ctx context.Context, env *Env) error {
+	s, err := env.Systemd.Unit(ctx, u.Name)
+	if err != nil || !s.runs() {
+		return err
+	}
+	return env.Systemd.Restart(ctx, u.Name)
+}
+
 func (u Unit) set(ctx context.Context, env *Env, restart bool) error {
 	sd := env.Systemd
 	s, err := sd.Unit(ctx, u.Name)

@@ -208,7 +208,7 @@ func TestApply(t *testing.T) {
 	f.machines(t, "up", "--count", "5")
 	o := newOperator(t, f, "")
 	o.write(t, filepath.Join(o.dir, "motd"), "Welcome.\n")
-	file := o.file(t, "files:\n- {source: motd, path: /etc/motd}\n")
+	file := o.file(t, "files:\n- {source: motd, path: /etc/welcome}\n")
 	o.write(t, filepath.Join(o.dir, "cluster.yaml"), file)
 	names := o.names(t)
 	before := map[string][]string{}
@@ -216,7 +216,7 @@ func TestApply(t *testing.T) {
 		before[m] = o.snapshot(t, m)
 	}
 
-	if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 2 || !strings.Contains(r.stdout, "+ net.ipv4.ip_forward = 1") {
+	if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 2 || !strings.Contains(r.stdout, "+net.ipv4.ip_forward = 1") {
 		t.Fatalf("the first plan exits with %d and says:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if got := o.on(t, "m1", "ls /var/lib/kubewright"); got != "agent" {
@@ -308,7 +308,7 @@ func (o operator) settled(t testing.TB) {
 func (o operator) drift(t *testing.T) {
 	t.Helper()
 	hands := map[string]string{
-		"m1": "echo 'vm.swappiness = 60' >>/etc/sysctl.d/90-kubewright.conf; rm /etc/motd",
+		"m1": "echo 'vm.swappiness = 60' >>/etc/sysctl.d/90-kubewright.conf; rm /etc/welcome",
 		"m2": "sysctl -qw net.ipv4.ip_forward=0",
 		"m3": "echo '/dev/sdz1 none swap sw 0 0' >>/etc/fstab; hostname elsewhere",
 		"m4": "systemctl stop containerd; rm /usr/local/bin/runc",
@@ -323,7 +323,7 @@ func (o operator) drift(t *testing.T) {
 	}
 	p := o.plan(t)
 	want := []string{
-		"m1 file /etc/motd", "m1 file /etc/sysctl.d/90-kubewright.conf", "m2 sysctl net.ipv4.ip_forward", "m3 fstab swap", "m3 hostname static",
+		"m1 file /etc/sysctl.d/90-kubewright.conf", "m1 file /etc/welcome", "m2 sysctl net.ipv4.ip_forward", "m3 fstab swap", "m3 hostname static",
 		"m4 program runc", "m4 unit containerd.service", "m5 block /etc/hosts cluster", "m5 file /etc/containerd/config.toml", "m5 unit containerd.service",
 	}
 	if got := p.changes(); !slices.Equal(got, want) {
@@ -331,6 +331,7 @@ func (o operator) drift(t *testing.T) {
 	}
 	o.must(t, "apply", "--yes")
 	o.nothing(t, "after repairing what was changed by hand")
+	o.on(t, "m3", "sed -i /sdz1/d /etc/fstab") // nobody but whoever wrote it can take it back
 	for m, before := range running {
 		if now := o.running(t, m); now != before {
 			t.Errorf("repairing files and kernel parameters restarted something on %s:\n%s\n%s", m, before, now)
@@ -344,13 +345,13 @@ func (o operator) drift(t *testing.T) {
 // saved executes a saved plan, but not when the world has changed.
 func (o operator) saved(t *testing.T) {
 	t.Helper()
-	o.on(t, "m1", "rm /etc/motd")
+	o.on(t, "m1", "rm /etc/welcome")
 	o.must(t, "plan", "-o", "motd.plan")
-	o.on(t, "m2", "rm /etc/motd")
+	o.on(t, "m2", "rm /etc/welcome")
 	if r := o.run(t, "apply", "motd.plan"); r.code != 1 || !strings.Contains(r.stderr, "the world is not as it was") {
 		t.Errorf("applying a plan to a changed world exits with %d and says:\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if got := o.on(t, "m1", "ls /etc/motd 2>/dev/null || echo none"); got != "none" {
+	if got := o.on(t, "m1", "ls /etc/welcome 2>/dev/null || echo none"); got != "none" {
 		t.Errorf("a plan was executed although the world had changed")
 	}
 	o.must(t, "plan", "-o", "motd.plan")
@@ -361,16 +362,16 @@ func (o operator) saved(t *testing.T) {
 // fullDisk has a host without room: it says so, the others go on, and all is well when there is room again.
 func (o operator) fullDisk(t *testing.T) {
 	t.Helper()
-	o.on(t, "m4", "rm /etc/motd; fallocate -l $(($(df --output=avail -k / | tail -n 1) - 1))K /fill || true; dd if=/dev/zero of=/fill2 bs=4k 2>/dev/null || true")
-	o.on(t, "m5", "rm /etc/motd")
+	o.on(t, "m4", "rm /etc/welcome; fallocate -l $(($(df --output=avail -k / | tail -n 1) - 1))K /fill || true; dd if=/dev/zero of=/fill2 bs=4k 2>/dev/null || true")
+	o.on(t, "m5", "rm /etc/welcome")
 	r := o.run(t, "apply", "--yes")
 	if r.code != 1 || !strings.Contains(r.stderr, "m4") || !strings.Contains(r.stderr, "no space left") {
 		t.Errorf("an apply on a full disk exits with %d and says:\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if got := o.on(t, "m5", "cat /etc/motd"); got != "Welcome." {
+	if got := o.on(t, "m5", "cat /etc/welcome"); got != "Welcome." {
 		t.Errorf("the disk of m4 is full, so m5 has %q", got)
 	}
-	if got := o.try(t, "m4", "ls -A /etc/.motd* /etc/motd?* 2>/dev/null").Stdout; got != "" {
+	if got := o.try(t, "m4", "ls -A /etc/.motd* /etc/welcome?* 2>/dev/null").Stdout; got != "" {
 		t.Errorf("on the full disk there is left %q", got)
 	}
 	o.on(t, "m4", "rm /fill /fill2")
@@ -381,7 +382,7 @@ func (o operator) fullDisk(t *testing.T) {
 // twoOperators have two people apply at once: one waits and is told for whom, and both end well.
 func (o operator) twoOperators(t *testing.T) {
 	t.Helper()
-	o.on(t, "m5", "rm /usr/local/bin/containerd /etc/motd")
+	o.on(t, "m5", "rm /usr/local/bin/containerd /etc/welcome")
 	first := o.start(t, "apply", "--yes", "--output", "json")
 	defer func() { _ = first.cmd.Process.Kill() }()
 	if _, ok := first.until(func(v event.Event) bool { return v.Kind == event.LockTaken }); !ok {
@@ -416,7 +417,7 @@ func (o operator) twoOperators(t *testing.T) {
 // interrupted has an apply be interrupted: it finishes what is in hand, and says what to do.
 func (o operator) interrupted(t *testing.T) {
 	t.Helper()
-	o.on(t, "m5", "rm /usr/local/bin/containerd /usr/local/bin/runc /etc/motd")
+	o.on(t, "m5", "rm /usr/local/bin/containerd /usr/local/bin/runc /etc/welcome")
 	s := o.start(t, "apply", "--yes", "--output", "json")
 	v, ok := s.until(func(v event.Event) bool {
 		return v.Kind == event.ResourceStarted && strings.HasPrefix(v.Resource, "program ")
@@ -447,14 +448,14 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /
 find /etc /usr /opt /root /boot /home /srv /var/lib /var/spool -xdev -type f -print0 | xargs -0 sha256sum | sed 's/^/content /'
 systemctl list-units --all --plain --no-legend | awk '{print "unit", $1, $2, $3, $4}'
 systemctl list-unit-files --plain --no-legend | awk '{print "unit file", $1, $2}'
-findmnt --list --noheadings --output TARGET,FSTYPE,OPTIONS | sed 's/^/mount /; s/ *$//'
+findmnt --list --noheadings --output TARGET,FSTYPE | sed 's/^/mount /; s/ *$//'
 dpkg-query -W -f 'package ${Package} ${Version} ${db:Status-Status}\n'
 sysctl -a 2>/dev/null | sed 's/^/sysctl /'
 cat /proc/swaps | sed 's/^/swap /'
 ps -eo comm= | sort | uniq -c | sed 's/^/process /'
 hostname | sed 's/^/hostname /'
 nft list ruleset | sed 's/^/firewall /'
-ip -br addr | sed 's/^/address /'
+ip -br addr | sed 's/^/address /; s/@[^ ]*//'
 `)
 	var lines []string
 	for line := range strings.Lines(out) {
@@ -471,7 +472,7 @@ ip -br addr | sed 's/^/address /'
 func volatile(line string) bool {
 	for _, part := range []string{
 		"/var/lib/systemd/", "/var/lib/dpkg/", "/var/cache/", "/var/lib/apt/", "/etc/ld.so.cache", "/run/user", "/run/log", "/run/sshd", "/run/utmp", "/root/.ssh",
-		"/var/lib/private", "sysctl fs.dentry-state", "sysctl fs.inode", "sysctl fs.file-nr", "sysctl kernel.random", "sysctl kernel.ns_last_pid", "sysctl kernel.pty.nr", "sysctl net.netfilter.nf_conntrack_count",
+		"/var/lib/private", "sysctl fs.dentry-state", "sysctl fs.inode", "sysctl fs.file-nr", "sysctl fs.quota", "sysctl kernel.random", "sysctl kernel.ns_last_pid", "sysctl kernel.pty.nr", "sysctl net.netfilter.nf_conntrack_count",
 		"sysctl kernel.loadavg", "process ", "unit session-", "unit user", "unit run-", ".scope", "/run/user", "unit systemd-tmpfiles-clean", "unit apt-daily", "unit dpkg-db-backup",
 	} {
 		if strings.Contains(line, part) && !strings.Contains(line, "kubewright") && !strings.Contains(line, "containerd") {
