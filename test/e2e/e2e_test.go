@@ -19,8 +19,9 @@ import (
 )
 
 var (
-	keep  = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
-	vmAll = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
+	keep   = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
+	rounds = flag.Int("rounds", 5, "how often the benchmark against Ansible measures each side")
+	vmAll  = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
 
 	// kubewright is the program under test.
 	kubewright string
@@ -98,11 +99,12 @@ type fixture struct {
 	*machines.Set
 }
 
-// newFixture names a set of machines; it is removed at the end of the test.
-func newFixture(t testing.TB, name string) fixture {
+// newFixture names a set of machines; it is removed at the end of the test. Machines that are made or reset by its methods, not those of the program, have
+// the packages.
+func newFixture(t testing.TB, name string, packages ...string) fixture {
 	t.Helper()
 	name = fmt.Sprintf("e2e-%s-%d", name, os.Getpid())
-	set, err := machines.Open(machines.Config{Name: name, Program: kubewright, Progress: func(machine, message string) { t.Log(machine, message) }})
+	set, err := machines.Open(machines.Config{Name: name, Program: kubewright, Packages: packages, Progress: func(machine, message string) { t.Log(machine, message) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,373 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/agent"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/hostprep"
+	"github.com/kubewright/kubewright/internal/component/timesync"
+	"github.com/kubewright/kubewright/internal/converge"
+	"github.com/kubewright/kubewright/internal/event"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/machines"
+	"github.com/kubewright/kubewright/internal/plan"
+	record "github.com/kubewright/kubewright/internal/run"
+	"github.com/kubewright/kubewright/internal/ssh"
+	"github.com/kubewright/kubewright/internal/ui"
+)
+
+// BenchmarkAgainstAnsible prepares five hosts by Kubewright and by a playbook that does the same (testdata/ansible), and both again where nothing is
+// left to do. Each begins with fresh machines that have what it is not about: the packages, and what Ansible needs of a host. The two take turns, and
+// so does who begins. What is reported are medians: seconds from the command to its end; seconds of CPU of the operator's commands, without connections
+// that ssh keeps for later; and of the machines. How often: -rounds.
+func BenchmarkAgainstAnsible(b *testing.B) {
+	if _, err := exec.LookPath("ansible-playbook"); err != nil {
+		b.Skip("there is no ansible-playbook: make bench installs it")
+	}
+	f := newFixture(b, "ansible", "python3", "python3-apt", "conntrack", "e2fsprogs", "ethtool", "iptables", "xfsprogs")
+	if err := f.Up(b.Context(), machines.UpOptions{Count: 5, NamePrefix: "m", Hardware: machines.Hardware{CPUs: 2, Memory: 4 << 30, Disk: 20 << 30}}); err != nil {
+		b.Fatal(err)
+	}
+	o := newOperator(b, f, "")
+	playbook := newPlaybook(b, o)
+	took := map[string][]cost{}
+	for b.Loop() {
+		took = map[string][]cost{}
+		for round := range *rounds {
+			sides := []func(){
+				func() {
+					took["kubewright-first"] = append(took["kubewright-first"], o.cost(b, o.prepare("apply")))
+					took["kubewright-noop"] = append(took["kubewright-noop"], o.cost(b, o.prepare("apply")))
+					took["kubewright-plan"] = append(took["kubewright-plan"], o.cost(b, o.prepare("plan")))
+				},
+				func() {
+					took["ansible-first"] = append(took["ansible-first"], o.cost(b, playbook.command()))
+					took["ansible-noop"] = append(took["ansible-noop"], o.cost(b, playbook.command()))
+				},
+			}
+			var outcomes [2]map[string]string
+			for i := range sides {
+				i = (i + round) % 2 // Kubewright begins, since the playbook's files are taken from what it made
+				if err := f.Reset(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				o.settled(b)
+				sides[i]()
+				outcomes[i] = o.outcome(b)
+				if round == 0 && i == 0 {
+					playbook.takeFiles(b)
+				}
+				if round == 0 && i == 1 {
+					b.Logf("what Kubewright would still do after the playbook:\n%s", o.remains(b))
+				}
+			}
+			for m, kubewright := range outcomes[0] {
+				if ansible := outcomes[1][m]; kubewright != ansible {
+					b.Errorf("%s is not the same after both:\n%s", m, strings.Join(difference(sortedLines(kubewright), sortedLines(ansible)), "\n"))
+				}
+			}
+		}
+	}
+	report(b, took)
+}
+
+// report prints medians, and how many times longer Ansible takes.
+func report(b *testing.B, took map[string][]cost) {
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-17s %10s %14s %14s   all walls\n", "", "wall", "operator CPU", "machines CPU")
+	wall := map[string]float64{}
+	for _, what := range slices.Sorted(maps.Keys(took)) {
+		of := func(part func(cost) time.Duration) (median float64, all []string) {
+			var list []time.Duration
+			for _, c := range took[what] {
+				list = append(list, part(c))
+				all = append(all, fmt.Sprintf("%.2f", part(c).Seconds()))
+			}
+			slices.Sort(list)
+			return list[len(list)/2].Seconds(), all
+		}
+		w, walls := of(func(c cost) time.Duration { return c.wall })
+		operator, _ := of(func(c cost) time.Duration { return c.operator })
+		inside, _ := of(func(c cost) time.Duration { return c.machines })
+		wall[what] = w
+		b.ReportMetric(w, what+"-s")
+		fmt.Fprintf(&table, "%-17s %8.2f s %12.2f s %12.2f s   %s\n", what, w, operator, inside, strings.Join(walls, " "))
+	}
+	for _, run := range []string{"first", "noop"} {
+		times := wall["ansible-"+run] / wall["kubewright-"+run]
+		b.ReportMetric(times, run+"-times")
+		fmt.Fprintf(&table, "%s: Ansible takes %.1f times as long\n", run, times)
+	}
+	b.Logf("five hosts, medians:\n%s", table.String())
+}
+
+// cost is what a command took.
+type cost struct {
+	wall     time.Duration
+	operator time.Duration // CPU of it and what it waited for
+	machines time.Duration // CPU of all machines meanwhile
+}
+
+func (o operator) cost(b *testing.B, cmd *exec.Cmd) cost {
+	b.Helper()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	before, start := o.machinesCPU(b), time.Now()
+	err := cmd.Run()
+	c := cost{wall: time.Since(start)}
+	if err != nil {
+		b.Fatalf("%s: %v\n%s", cmd, err, said.String())
+	}
+	c.operator = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	c.machines = o.machinesCPU(b) - before
+	b.Logf("%-17s %6.2fs", filepath.Base(cmd.Path), c.wall.Seconds())
+	return c
+}
+
+// machinesCPU is what the processes of all machines have used so far.
+func (o operator) machinesCPU(b *testing.B) time.Duration {
+	b.Helper()
+	groups, err := filepath.Glob("/sys/fs/cgroup/cpuacct/kubewright/" + o.Name() + "/*/cpuacct.usage") // version 1
+	if err == nil && len(groups) == 0 {
+		groups, err = filepath.Glob("/sys/fs/cgroup/kubewright/" + o.Name() + "/*/cpu.stat")
+	}
+	if err != nil || len(groups) == 0 {
+		b.Fatalf("no control groups of %s that count CPU (%v)", o.Name(), err)
+	}
+	var sum time.Duration
+	for _, g := range groups {
+		text, err := os.ReadFile(g)
+		if err != nil {
+			b.Fatal(err)
+		}
+		unit := time.Nanosecond
+		first, _, _ := strings.Cut(string(text), "\n")
+		if micro, ok := strings.CutPrefix(first, "usage_usec "); ok {
+			first, unit = micro, time.Microsecond
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(first), 10, 64)
+		if err != nil {
+			b.Fatalf("%s: %v", g, err)
+		}
+		sum += time.Duration(n) * unit
+	}
+	return sum
+}
+
+// outcome is what both sides are to make of the machines, by machine.
+func (o operator) outcome(b *testing.B) map[string]string {
+	b.Helper()
+	all := map[string]string{}
+	for _, m := range o.names(b) {
+		all[m] = o.on(b, m, `
+hostname; cat /etc/hostname
+sed 's/^/hosts: /' /etc/hosts
+grep -n swap /etc/fstab | sed 's/#kubewright# */#/'
+for f in /etc/sysctl.d/* /etc/systemd/*.conf.d/*; do stat -c '%n %a %U:%G' $f; grep -v -e '^#' -e '^$' $f | sed "s|^|$f: |"; done
+sed -n 's/^-\?\([a-z].*\) = .*/\1/p' /etc/sysctl.d/90-kubewright.conf | xargs sysctl -e
+stat -c '%n %a %U:%G' /var/log/journal
+systemctl is-active systemd-journald
+journalctl --header | grep -c '^File path: /var/log/journal/'
+cat /proc/swaps
+dpkg-query -W -f '${Package} ${db:Status-Status}\n'`)
+	}
+	return all
+}
+
+func sortedLines(s string) []string {
+	lines := strings.Split(s, "\n")
+	slices.Sort(lines)
+	return lines
+}
+
+// remains counts what a plan would change, by resource.
+func (o operator) remains(b *testing.B) string {
+	b.Helper()
+	out, err := o.prepare("plan").CombinedOutput()
+	if err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// playbook is a directory in which ansible-playbook is run.
+type playbook struct {
+	dir string
+	o   operator
+}
+
+func newPlaybook(b *testing.B, o operator) playbook {
+	b.Helper()
+	p := playbook{b.TempDir(), o}
+	for _, name := range []string{"ansible.cfg", "playbook.yml"} {
+		content, err := os.ReadFile(filepath.Join("testdata", "ansible", name))
+		if err != nil {
+			b.Fatal(err)
+		}
+		o.write(b, filepath.Join(p.dir, name), string(content))
+	}
+	list, err := o.List()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var inventory strings.Builder
+	t := template.Must(template.ParseFiles(filepath.Join("testdata", "ansible", "inventory.yml.tmpl")))
+	if err := t.Execute(&inventory, map[string][]machines.Status{"control_planes": list[:3], "workers": list[3:]}); err != nil {
+		b.Fatal(err)
+	}
+	o.write(b, filepath.Join(p.dir, "inventory.yml"), inventory.String())
+	o.write(b, filepath.Join(p.dir, "ssh_config"), fmt.Sprintf("IdentityFile %s\nUserKnownHostsFile %s\nIdentitiesOnly yes\n", o.IdentityFile(), o.KnownHosts()))
+	return p
+}
+
+// takeFiles takes those files that Kubewright wrote on a machine, for the playbook to write.
+func (p playbook) takeFiles(b *testing.B) {
+	b.Helper()
+	for from, to := range map[string]string{
+		"/etc/sysctl.d": "sysctl.d", "/etc/systemd/system.conf.d": "system.conf.d", "/etc/systemd/journald.conf.d": "journald.conf.d",
+	} {
+		dir := filepath.Join(p.dir, "files", to)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		p.o.write(b, filepath.Join(dir, "90-kubewright.conf"), p.o.on(b, "m1", "cat "+from+"/90-kubewright.conf")+"\n")
+	}
+}
+
+func (p playbook) command() *exec.Cmd {
+	cmd := exec.Command("ansible-playbook", "playbook.yml")
+	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), "HOME="+p.o.home, "SSH_AUTH_SOCK=")
+	return cmd
+}
+
+// Environment of a process that is TestPrepareHosts.
+const (
+	prepareDoing = "KUBEWRIGHT_E2E_PREPARE"
+)
+
+// prepare is kubewright as it would be if clusters were made of nothing but prepared hosts.
+func (o operator) prepare(doing string) *exec.Cmd {
+	like := o.command()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPrepareHosts$", "-test.v=false")
+	cmd.Dir = o.dir
+	cmd.Env = append(like.Env, "KUBEWRIGHT="+kubewright, prepareDoing+"="+doing)
+	return cmd
+}
+
+// TestPrepareHosts is no test, but the process that prepares hosts: what internal/cli does for plan and apply, with these components only.
+func TestPrepareHosts(t *testing.T) {
+	doing := os.Getenv(prepareDoing)
+	if doing == "" {
+		t.Skip("a part of BenchmarkAgainstAnsible")
+	}
+	if err := prepareHosts(t.Context(), doing, os.Stdout); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func prepareHosts(ctx context.Context, doing string, w io.Writer) error {
+	content, err := os.ReadFile("cluster.yaml")
+	if err != nil {
+		return err
+	}
+	spec, err := v1alpha1.Parse("cluster.yaml", content)
+	if err != nil {
+		return err
+	}
+	c, err := cluster.Load(ctx, spec, ".")
+	if err != nil {
+		return err
+	}
+	store, err := bundle.Open(filepath.Join(os.Getenv("XDG_DATA_HOME"), "kubewright", "bundles"))
+	if err != nil {
+		return err
+	}
+	all, err := store.List(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("there is no bundle: make bundles")
+	}
+	binary, err := agent.OpenBinary(kubewright)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = binary.Close() }()
+	dialer, err := ssh.NewDialer(ssh.Config{})
+	if err != nil {
+		return err
+	}
+	defer dialer.Close()
+	view := ui.New(w, false)
+	defer view.Close()
+	id, err := converge.NewRunID(time.Now())
+	if err != nil {
+		return err
+	}
+	journal, err := record.NewJournal(filepath.Join(os.Getenv("XDG_STATE_HOME"), "kubewright", "runs"), id)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = journal.Close() }()
+	s, err := converge.Open(ctx, converge.Options{
+		Cluster: c, Components: hostPreparation(all[0]), Connect: converge.OverSSH(dialer, binary, nil), Blobs: blobsOf{store},
+		Events: func(v event.Event) { journal.Record(v); view.Event(v) },
+		Holder: agent.Holder{Run: id, Who: "somebody", From: "here", Since: time.Now(), Doing: doing},
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if doing == "apply" {
+		return s.Apply(ctx, func(p *plan.Plan) error { return p.Text(w, plan.TextOptions{Lines: 20}) })
+	}
+	p, err := s.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	return p.Text(w, plan.TextOptions{Lines: 20})
+}
+
+// hostPreparation are the components that prepare hosts, without packages that others need.
+func hostPreparation(b *bundle.Bundle) converge.Components {
+	return func(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
+		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: func(host string) []plan.Condition {
+			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: hostprep.Step})}
+		}}
+		steps, problems := hostprep.Steps(hostprep.Input{
+			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks), Packages: timesync.Packages(clocks),
+		})
+		more, wrong := timesync.Steps(clocks)
+		return append(steps, more...), append(problems, wrong...)
+	}
+}
+
+type blobsOf struct{ *bundle.Store }
+
+func (s blobsOf) Open(digest string) (io.ReadCloser, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil {
+		return nil, err
+	}
+	return s.Blob(h)
+}
