@@ -18,7 +18,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/kubewright
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/kubewright ./cmd/kubewright
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w" -o bin/kubewright ./cmd/kubewright
 
 .PHONY: bundles
 bundles: bundle-packages build ## build the bundles of node software: minutes the first time, nothing when nothing has changed

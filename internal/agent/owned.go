@@ -239,7 +239,7 @@ func (l *ownedList) drop(id resource.ID) error {
 	return l.write(ownedFile, l.entries)
 }
 
-// unwanted are the resources that are there and not wanted, in the order in which they go: last ones first, but what was there before and reads others
+// unwanted are the resources that are there and not wanted, in the order in which they go: last ones first, but what ran before and reads others
 // goes after these.
 func (l *ownedList) unwanted(wanted map[resource.ID]bool) ([]resource.ID, error) {
 	l.mu.Lock()
@@ -263,11 +263,11 @@ func (l *ownedList) unwanted(wanted map[resource.ID]bool) ([]resource.ID, error)
 	return ids, nil
 }
 
-// lastTrigger is the unwanted resource that goes last of those that a resource reads which was there before; none for others.
+// lastTrigger is the unwanted resource that goes last of those that a resource reads which ran before; none for others.
 func (l *ownedList) lastTrigger(e entry, wanted map[resource.ID]bool) resource.ID {
 	r, err := resource.Decode(e.Resource)
 	t, ok := r.(resource.Triggered)
-	if err != nil || !ok || !e.Found && e.Previous.State != resource.Present {
+	if err != nil || !ok || !t.Ran(e.Previous) {
 		return resource.ID{}
 	}
 	for _, other := range l.entries {

@@ -639,7 +639,7 @@ func (a *agent) undo(env *resource.Env, id resource.ID) error {
 			}
 		}
 	}
-	if t, ok := r.(resource.Triggered); ok && len(t.TriggeredBy()) > 0 && (e.Found || e.Previous.State == resource.Present) {
+	if t, ok := r.(resource.Triggered); ok && len(t.TriggeredBy()) > 0 && t.Ran(e.Previous) {
 		if err := t.Refire(a.work, env); err != nil {
 			return err
 		}

@@ -44,6 +44,8 @@ type Triggered interface {
 	Trigger(o Observed, by []ID) Change
 	// Fire is Apply such that what changed takes effect.
 	Fire(ctx context.Context, env *Env) error
+	// Ran says whether it ran when it was observed before the first Apply; the zero Observed is that it was as it shall be.
+	Ran(previous Observed) bool
 	// Refire has what is there take effect, if it runs: what it reads was undone after it.
 	Refire(ctx context.Context, env *Env) error
 }

@@ -152,6 +152,14 @@ func (u Unit) Apply(ctx context.Context, env *Env) error { return u.set(ctx, env
 // Fire makes it so, and restarts it if it shall run.
 func (u Unit) Fire(ctx context.Context, env *Env) error { return u.set(ctx, env, true) }
 
+// Ran says whether it was active.
+func (u Unit) Ran(previous Observed) bool {
+	if previous.State == "" {
+		return u.Active
+	}
+	return running(previous)
+}
+
 // Refire restarts it if it runs.
 func (u Unit) Refire(ctx context.Context, env *Env) error {
 	s, err := env.Systemd.Unit(ctx, u.Name)

@@ -39,11 +39,16 @@ const lockPause = time.Second
 // as long as the context lasts, and says so. The locks end with the connections.
 func Lock(ctx context.Context, keepers []Keeper, h agent.Holder, waiting func(*BusyError)) error {
 	said := ""
+	var last *BusyError
 	for {
 		busy, err := tryLock(ctx, keepers, h)
+		if ctx.Err() != nil && last != nil {
+			return fmt.Errorf("%w: %w", last, context.Cause(ctx))
+		}
 		if err != nil || busy == nil {
 			return err
 		}
+		last = busy
 		if s := busy.Error(); s != said {
 			said = s
 			waiting(busy)

@@ -455,7 +455,7 @@ cat /proc/swaps | sed 's/^/swap /'
 ps -eo comm= | sort | uniq -c | sed 's/^/process /'
 hostname | sed 's/^/hostname /'
 nft list ruleset | sed 's/^/firewall /'
-ip -br addr | sed 's/^/address /; s/@[^ ]*//'
+ip -br addr | sed 's/^/address /; s/@[^ ]*//; s/  */ /g'
 `)
 	var lines []string
 	for line := range strings.Lines(out) {
