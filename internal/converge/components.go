@@ -33,6 +33,7 @@ func Standard(b *bundle.Bundle) Components {
 			Packages: func(host string) []string {
 				return slices.Concat(timesync.Packages(clocks)(host), runtime.Packages(containers)(host))
 			},
+			Replace: timesync.Replaces(),
 		}))
 		add(timesync.Steps(clocks))
 		add(runtime.Steps(containers))

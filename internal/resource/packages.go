@@ -30,6 +30,9 @@ type Packages struct {
 	Repository string `json:"repository"`
 	// Dir is where the repository is on the machine: what it holds names it.
 	Dir string `json:"dir"`
+	// Replace are packages that may have to go, by the one of Names that takes their place: another program that does its work. Those that are
+	// installed and in its way are removed, their configuration stays, and Undo puts them back. No other package is ever removed.
+	Replace map[string][]string `json:"replace,omitempty"`
 }
 
 // packagesRecord is what Undo needs to know: it is written before anything is installed.
@@ -44,6 +47,8 @@ type broughtPackages struct {
 	Groups []string `json:"groups,omitempty"`
 	// Before is set while packages are being installed.
 	Before *accounts `json:"before,omitempty"`
+	// Replaced are packages that had to go, by name without architecture.
+	Replaced map[string]replacedPackage `json:"replaced,omitempty"`
 }
 
 // accounts are names of users and groups of the system.
@@ -72,6 +77,13 @@ func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
 		}
 	}
 	complete := len(o.Values) == len(p.Names)
+	for wanted, others := range p.Replace {
+		for _, name := range others {
+			if is := installed[name]; is.status == "installed" && o.Values[wanted] == "" {
+				o.Values[inPlace+name] = is.version
+			}
+		}
+	}
 	if _, err := env.Files.Stat(p.pool()); err == nil {
 		o.Values[fetched] = string(Present)
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -136,6 +148,7 @@ func (p Packages) Diff(o Observed) []Change {
 			changes = append(changes, Change{What: name, Old: "absent", New: "installed"})
 		}
 	}
+	changes = append(changes, p.replacements(o)...)
 	if len(changes) == 0 && o.Value(fetched) != "" {
 		changes = append(changes, Change{What: fetched, Old: string(Present), New: string(Absent), Why: "installing them was cut off"})
 	}
@@ -168,6 +181,9 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	if err := p.finishRemoval(ctx, env); err != nil {
+		return err
+	}
 	// A run that was cut off leaves packages that are unpacked and not configured; apt refuses to do anything then.
 	if _, err := p.run(ctx, env, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
 		return err
@@ -179,24 +195,30 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	comes := parseInstalls(out)
+	comes, goes := parseInstalls(out), parseRemovals(out)
+	if err := p.mayReplace(o, goes); err != nil {
+		return err
+	}
 	if err := p.record(ctx, env, comes); err != nil {
 		return err
 	}
 	if err := p.fetch(ctx, env, comes, index); err != nil {
 		return err
 	}
+	if err := p.replace(ctx, env, goes); err != nil {
+		return err
+	}
 	env.progress(fmt.Sprintf("installing %d packages", len(comes)))
-	if _, err := p.run(ctx, env, "apt-get", p.install()...); err != nil {
+	if _, err := p.run(ctx, env, "apt-get", p.install("--no-remove")...); err != nil {
 		return err
 	}
 	return p.finish(env)
 }
 
-// install are the arguments by which apt-get installs the packages, or says what it would do. It never removes any. What depends on what
-// is recorded beside the repository, so the machine's own records of it stay as they are.
+// install are the arguments by which apt-get installs the packages, or says what it would do. What depends on what is recorded beside the
+// repository, so the machine's own records of it stay as they are.
 func (p Packages) install(more ...string) []string {
-	args := []string{"--quiet", "--yes", "--no-remove", "-o", "Dir::State::extended_states=" + path.Join(p.Dir, "extended_states")}
+	args := []string{"--quiet", "--yes", "-o", "Dir::State::extended_states=" + path.Join(p.Dir, "extended_states")}
 	return slices.Concat(args, more, []string{"install"}, p.Names)
 }
 
@@ -547,7 +569,7 @@ func (p Packages) finish(env *Env) error {
 }
 
 // Undo purges the packages that came by Apply, but for those that others came to need, and those that are not there any more. Where only the
-// configuration of one was there before, only that stays.
+// configuration of one was there before, only that stays. What had to go for them is put back.
 func (p Packages) Undo(ctx context.Context, env *Env, _ Observed) error {
 	if p.Dir == "" || path.Clean(p.Dir) == "/" {
 		return fmt.Errorf("packages: %q is no directory for a repository", p.Dir)
@@ -564,8 +586,13 @@ func (p Packages) Undo(ctx context.Context, env *Env, _ Observed) error {
 			return err
 		}
 	}
-	if err := env.Files.RemoveAll(p.Dir); err != nil {
+	if err := putBack(ctx, env, r.Replaced); err != nil {
 		return err
+	}
+	for _, dir := range []string{p.Dir, replacedDir} {
+		if err := env.Files.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
 	return env.Files.Remove(packagesRecord)
 }

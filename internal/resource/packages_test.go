@@ -18,12 +18,16 @@ const testPackagesDir = "/var/lib/kubewright/packages"
 type testDebian struct {
 	m         *rootMachine
 	depends   map[string][]string // what packages need
+	conflicts map[string][]string // what cannot be there beside them
+	auto      map[string]bool     // of apt-mark
 	status    map[string]string   // as dpkg says it
 	commands  []string            // names and what they are to do
 	noDpkg    bool
 	locked    bool
 	dies      bool // apt-get installs and does not live to tell
 	badUpdate bool
+	halfway   bool // a removal is cut off
+	broken    bool // dpkg installs nothing
 }
 
 // needs lists packages with what they depend on.
@@ -51,6 +55,7 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 	quiet := strings.Contains(env, "APT_CONFIG="+testPackagesDir+"/apt.conf") && strings.Contains(env, "PATH="+testPackagesDir+"/no-start:")
 	names := []string{}
 	for _, a := range c.Args {
+		a = strings.TrimSuffix(strings.TrimPrefix(a, replacedDir+"/"), ".deb")
 		if _, ok := d.depends[a]; ok {
 			names = append(names, a)
 		}
@@ -58,6 +63,18 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 	has := func(arg string) bool { return slices.Contains(c.Args, arg) }
 	var out strings.Builder
 	switch {
+	case c.Name == "dpkg-query" && has("--status"):
+		fmt.Fprintf(&out, "Package: %s\nStatus: install ok installed\nVersion: 1.0\nConffiles:\n /etc/%[1]s.conf 0123\nDescription: one\n of several lines\n", names[0])
+	case c.Name == "dpkg-query" && has("--control-path"):
+	case c.Name == "dpkg-query" && has("--listfiles"):
+		fmt.Fprintf(&out, "/.\n/etc\n/etc/%s.conf\n", names[0])
+	case c.Name == "find":
+	case c.Name == "apt-mark" && has("showauto"):
+		if d.auto[names[0]] {
+			out.WriteString(names[0] + "\n")
+		}
+	case c.Name == "apt-mark" && has("auto"):
+		d.auto[names[0]] = true
 	case c.Name == "dpkg-query":
 		for _, name := range slices.Sorted(maps.Keys(d.status)) {
 			fmt.Fprintf(&out, "%s %s %s 1.0\n", name, name, d.status[name])
@@ -92,12 +109,21 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 		if slices.Contains(slices.Collect(maps.Values(d.status)), "unpacked") {
 			return fails("E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.")
 		}
-		if !has("--no-remove") || !has("--yes") {
+		if !has("--no-remove") && !has("--simulate") || !has("--yes") {
 			return fails("E: may I?")
 		}
 		for _, name := range d.needs(names) {
 			if d.status[name] == "installed" {
 				continue
+			}
+			for _, other := range d.conflicts[name] {
+				if d.status[other] == "config-files" || d.status[other] == "" {
+					continue
+				}
+				if !has("--simulate") {
+					return fails("E: Packages need to be removed but remove is disabled.")
+				}
+				fmt.Fprintf(&out, "Remv %s [1.0]\n", other)
 			}
 			if has("--simulate") {
 				fmt.Fprintf(&out, "Inst %s (1.0 debian-12:localhost [amd64])\nConf %s (1.0 debian-12:localhost [amd64])\n", name, name)
@@ -129,6 +155,24 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 				return fails("E: Sub-process /usr/bin/dpkg received signal 9")
 			}
 		}
+	case c.Name == "dpkg" && has("--install"):
+		if quiet {
+			return fails("dpkg: error: who starts the services?")
+		}
+		if d.broken {
+			return fails("dpkg: error processing archive x.deb (--install):\n trying to overwrite '/etc'")
+		}
+		for other, s := range d.status {
+			if s == "installed" && slices.Contains(d.conflicts[other], names[0]) {
+				return fails("dpkg: regarding x.deb containing " + names[0] + ":\n " + names[0] + " conflicts with time-daemon\n  " + other +
+					" provides time-daemon and is present and installed.\n\ndpkg: error processing archive x.deb (--install):\n conflicting packages - not installing " + names[0])
+			}
+		}
+		if b, err := os.ReadFile(d.m.files.at(replacedDir + "/" + names[0] + ".deb")); err != nil || !strings.HasPrefix(string(b), "!<arch>\n") {
+			return fails("dpkg: error: cannot access archive")
+		}
+		d.status[names[0]] = "installed"
+		d.commands = append(d.commands, "put back "+names[0])
 	case c.Name == "dpkg" && (has("--remove") || has("--purge")):
 		if quiet {
 			return fails("dpkg: error: who stops the services?")
@@ -141,7 +185,7 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 				}
 			}
 		}
-		if refused.Len() > 0 {
+		if refused.Len() > 0 && !has("--force-depends") {
 			return fails("dpkg: dependency problems prevent removal\nErrors were encountered while processing:\n" + strings.TrimSuffix(refused.String(), "\n"))
 		}
 		if has("--no-act") {
@@ -150,7 +194,11 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 		for _, name := range names {
 			if has("--purge") {
 				delete(d.status, name)
-			} else if d.status[name] == "installed" {
+			} else if d.halfway {
+				d.halfway = false
+				d.status[name] = "half-installed"
+				return fails("dpkg: error: it was killed")
+			} else if d.status[name] == "installed" || d.status[name] == "half-installed" {
 				d.status[name] = "config-files"
 			}
 		}
@@ -166,7 +214,9 @@ func newDebian(t *testing.T) (*rootMachine, *testDebian, Packages) {
 	m := newRootMachine(t)
 	d := &testDebian{m: m, depends: map[string][]string{
 		"tar": nil, "socat": {"libwrap"}, "libwrap": nil, "chrony": {"adduser", "tar"}, "adduser": nil, "theirs": {"socat"},
-	}, status: map[string]string{"tar": "installed", "theirs": "not-installed"}}
+		"timesyncd": nil, "ntp": nil, "openntpd": nil,
+	}, conflicts: map[string][]string{"chrony": {"timesyncd", "ntp", "openntpd"}, "openntpd": {"timesyncd"}}, auto: map[string]bool{},
+		status: map[string]string{"tar": "installed", "theirs": "not-installed"}}
 	m.Exec = d
 	m.write(t, "/usr/bin/apt-get", "", 0o755)
 	m.write(t, "/etc/passwd", "root:x:0:0::/root:/bin/bash\n", 0o644)

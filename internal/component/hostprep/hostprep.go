@@ -29,6 +29,8 @@ type Input struct {
 	Bundle *bundle.Bundle
 	// Packages are what other components need of a host's distribution: a machine has one resource of packages. May be nil.
 	Packages func(host string) []string
+	// Replace are packages of a host's that may have to go, by the needed one that takes their place. May be nil.
+	Replace map[string][]string
 	// TimeServers are hosts that serve time to others.
 	TimeServers []v1alpha1.Host
 	// After is what the step on a host waits for; may be nil.

@@ -75,5 +75,14 @@ func packages(in Input, host string, f facts.Host) []resource.Resource {
 	if r == nil || f.Packages != "apt" {
 		return nil
 	}
-	return []resource.Resource{resource.Packages{Names: needed(in, host), Repository: r.Digest.String(), Dir: bundle.PackagesDir}}
+	p := resource.Packages{Names: needed(in, host), Repository: r.Digest.String(), Dir: bundle.PackagesDir}
+	for name, others := range in.Replace {
+		if slices.Contains(p.Names, name) {
+			if p.Replace == nil {
+				p.Replace = map[string][]string{}
+			}
+			p.Replace[name] = others
+		}
+	}
+	return []resource.Resource{p}
 }

@@ -91,6 +91,11 @@ func Packages(in Input) func(host string) []string {
 	}
 }
 
+// Replaces are the packages that chrony may take the place of: Debian has at most one program that keeps the clock on a host.
+func Replaces() map[string][]string {
+	return map[string][]string{"chrony": {"systemd-timesyncd", "ntp", "ntpsec", "openntpd"}}
+}
+
 // Servers are the hosts that serve time to others: those of the cluster file; the control planes, if it names none, nor servers outside. A host whose clock
 // may not be set cannot; of one that did not answer that is not known, and others are told to ask it.
 func Servers(in Input) []v1alpha1.Host {
