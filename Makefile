@@ -25,7 +25,8 @@ bundles: bundle-packages build ## build the bundles of node software: minutes th
 	@for v in $(VERSIONS); do echo "building the bundle of Kubernetes $$v"; bin/kubewright bundle build --kubernetes $$v || exit; done
 
 .PHONY: demo
-demo: machine-packages build ## bring up five local machines and look round on them
+demo: machine-packages bundle-packages build ## make five local machines hosts of a cluster, and look round on them
+	bin/kubewright bundle build
 	@./demo.sh
 
 .PHONY: test

@@ -80,6 +80,9 @@ type Problem struct {
 	Blocks bool `json:"blocks"`
 }
 
+// harmless says that nothing can be done about it, and nothing has to be.
+func (p Problem) harmless() bool { return !p.Blocks && p.Remedy == "" }
+
 func (p Problem) String() string {
 	s := p.Message
 	if p.Host != "" {

@@ -79,6 +79,9 @@ func (t *textWriter) problems(p *Plan) {
 	hosts := map[Problem][]string{}
 	var order []Problem
 	for _, q := range p.Problems {
+		if q.harmless() && !t.o.Notes {
+			continue
+		}
 		host := q.Host
 		q.Host = ""
 		if hosts[q] == nil {
@@ -197,11 +200,21 @@ func (t *textWriter) notes(p *Plan) {
 			hosts[n] = append(hosts[n], p.Steps[i].Host)
 		}
 	}
-	switch {
-	case len(order) == 0:
+	if !t.o.Notes {
+		n := len(order)
+		seen := map[string]bool{}
+		for _, q := range p.Problems {
+			if q.harmless() && !seen[q.Message] {
+				seen[q.Message] = true
+				n++
+			}
+		}
+		if n > 0 {
+			t.printf("", "\n%s of these hosts cannot be changed, or need not be, which is harmless; --full says what and why.\n", verb(n, "thing", "things"))
+		}
 		return
-	case !t.o.Notes:
-		t.printf("", "\n%s cannot be set here, which is harmless; --full says what and why.\n", verb(len(order), "thing", "things"))
+	}
+	if len(order) == 0 {
 		return
 	}
 	t.printf("", "\nTo know:\n")
