@@ -22,7 +22,12 @@ import (
 const maxKeptPackage = 64 << 20
 
 // keepPackage writes a package that is installed into a file (deb(5)) that dpkg can install again, from what dpkg knows of it and its files as they
-// are. Installing it later, where its configuration was not purged, dpkg takes what the administrator changed for changed and leaves it so.
+// are.
+//
+// Configuration files that the administrator changed are not in it. They stay on the machine when the package is removed, and dpkg remembers what they
+// were like when they came, which it would not if the package brought the changed ones: then the next version would overwrite them without a question.
+// Until then dpkg calls them obsolete.
+//
 // File capabilities and other extended attributes are not kept; packages have none but by their scripts, which run again.
 func keepPackage(ctx context.Context, env *Env, name, file string) error {
 	query := func(args ...string) (string, error) {
@@ -45,6 +50,16 @@ func keepPackage(ctx context.Context, env *Env, name, file string) error {
 	if i := slices.IndexFunc(paths, func(p string) bool { return !strings.HasPrefix(p, "/") }); i >= 0 {
 		return fmt.Errorf("some of its files are elsewhere than it says (%s), which is more than this program can keep; end that with dpkg-divert, or remove the package yourself", paths[i])
 	}
+	for name, sum := range conffiles {
+		is, err := isTouched(env, name, sum)
+		if err != nil {
+			return err
+		}
+		if is {
+			delete(conffiles, name)
+			paths = slices.DeleteFunc(paths, func(p string) bool { return p == name })
+		}
+	}
 	special, err := specialModes(ctx, env, paths)
 	if err != nil {
 		return err
@@ -53,7 +68,7 @@ func keepPackage(ctx context.Context, env *Env, name, file string) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataArchive(env, paths, conffiles, special)
+	data, err := dataArchive(env, paths, special)
 	if err != nil {
 		return err
 	}
@@ -177,20 +192,18 @@ func controlArchive(env *Env, control string, conffiles map[string]string, scrip
 }
 
 // dataArchive are the files of a package.
-func dataArchive(env *Env, paths []string, conffiles map[string]string, special map[string]int64) ([]byte, error) {
+func dataArchive(env *Env, paths []string, special map[string]int64) ([]byte, error) {
 	holds := map[string]bool{} // directories that hold others
 	for _, p := range paths {
 		holds[path.Dir(p)] = true
 	}
 	a := newArchive()
 	for _, p := range paths {
-		sum, isConffile := conffiles[p]
 		i, err := env.Files.Stat(p)
-		gone := errors.Is(err, fs.ErrNotExist)
-		if gone && !isConffile {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue // the machine may be told not to have documentation
 		}
-		if err != nil && !gone {
+		if err != nil {
 			return nil, err
 		}
 		h := tar.Header{Name: "." + p, Mode: int64(i.Mode.Perm()), Uname: i.Owner, Gname: i.Group, ModTime: i.ModTime}
@@ -205,10 +218,6 @@ func dataArchive(env *Env, paths []string, conffiles map[string]string, special 
 		}
 		var content []byte
 		switch {
-		case gone:
-			// The administrator removed it. dpkg will not bring it back, but it has to be in the package.
-			h.Typeflag, h.Mode, h.Uname, h.Gname, h.ModTime = tar.TypeReg, 0o644, "root", "root", time.Unix(0, 0)
-			content = []byte("\n")
 		case i.Type == fs.ModeDir || holds[p]:
 			// Where a link is and the package has files below it, the package had a directory: all of /lib, since Debian 12.
 			h.Name = "." + strings.TrimSuffix(path.Clean(p), "/") + "/"
@@ -223,9 +232,6 @@ func dataArchive(env *Env, paths []string, conffiles map[string]string, special 
 			if content, err = readAll(env, p); err != nil {
 				return nil, err
 			}
-			if isConffile {
-				content = asChanged(content, sum)
-			}
 		default:
 			return nil, fmt.Errorf("%s is a %s, and no file of a package", p, typeName(i.Type))
 		}
@@ -236,13 +242,14 @@ func dataArchive(env *Env, paths []string, conffiles map[string]string, special 
 	return a.end()
 }
 
-// asChanged is the content of a configuration file for a package: another than what lies on the machine, where that is not what came with the
-// package. Otherwise dpkg would take it for untouched, and the next version would overwrite what the administrator wrote.
-func asChanged(content []byte, sum string) []byte {
-	if is := md5.Sum(content); hex.EncodeToString(is[:]) == sum {
-		return content
+// isTouched says whether a configuration file is not as it came with its package.
+func isTouched(env *Env, name, sum string) (bool, error) {
+	content, err := readAll(env, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
 	}
-	return slices.Concat(content, []byte("\n"))
+	is := md5.Sum(content)
+	return hex.EncodeToString(is[:]) != sum, err
 }
 
 func readAll(env *Env, file string) ([]byte, error) {
