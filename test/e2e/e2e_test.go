@@ -19,9 +19,8 @@ import (
 )
 
 var (
-	keep   = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
-	rounds = flag.Int("rounds", 5, "how often the benchmark against Ansible measures each side")
-	vmAll  = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
+	keep  = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
+	vmAll = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
 
 	// kubewright is the program under test.
 	kubewright string
@@ -49,7 +48,7 @@ func testMain(m *testing.M) (int, error) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		kubewright = filepath.Join(dir, "kubewright")
-		build := exec.Command("go", "build", "-trimpath", "-o", kubewright, "../../cmd/kubewright")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", kubewright, "../../cmd/kubewright")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return 1, fmt.Errorf("building kubewright: %w\n%s", err, out)
