@@ -27,7 +27,7 @@ cache=${VM_CACHE:-/var/cache/kubewright/vm}
 suite=bookworm
 packages=systemd,systemd-sysv,udev,dbus,systemd-container,nftables,iproute2,\
 iputils-ping,fdisk,kmod,procps,openssh-client,mmdebstrap,util-linux,e2fsprogs,mount,\
-ca-certificates
+ca-certificates,openssh-server,systemd-timesyncd,ufw
 sources=/etc/apt/sources.list.d/debian.sources
 [ -e "$sources" ] || sources=/etc/apt/sources.list
 
