@@ -74,7 +74,7 @@ func (s *Session) Close() { s.fleet.close() }
 func (s *Session) Facts() (hosts map[string]facts.Host, missing map[string]string) {
 	hosts, missing = map[string]facts.Host{}, map[string]string{}
 	for name, m := range s.fleet.members {
-		m.mu.Lock()
+		_ = m.hold(context.Background()) // whoever connects to it ends with their context
 		if m.client != nil && m.err == nil {
 			hosts[name] = m.facts
 		} else if m.err != nil {
@@ -82,7 +82,7 @@ func (s *Session) Facts() (hosts map[string]facts.Host, missing map[string]strin
 		} else {
 			missing[name] = "it was not connected to"
 		}
-		m.mu.Unlock()
+		m.letGo()
 	}
 	return hosts, missing
 }
@@ -110,9 +110,11 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 		if _, ok := hosts[name]; !ok {
 			return
 		}
-		m.mu.Lock()
+		if m.hold(ctx) != nil {
+			return
+		}
 		client := m.client
-		m.mu.Unlock()
+		m.letGo()
 		o, err := client.Observe(ctx, byHost[name])
 		answers <- found{name, o, err}
 	}); err != nil {
@@ -308,8 +310,10 @@ func (e *IncompleteError) Error() string {
 	var lines []string
 	for _, name := range e.Plan.Hosts {
 		if why, ok := e.Plan.Missing[name]; ok {
-			lines = append(lines, strings.TrimPrefix(why, name+": "))
-			lines[len(lines)-1] = name + ": " + lines[len(lines)-1]
+			if !strings.HasPrefix(why, name) {
+				why = name + ": " + why
+			}
+			lines = append(lines, why)
 		}
 	}
 	for _, p := range e.Plan.Problems {
