@@ -59,7 +59,9 @@ func TestUnluckyApply(t *testing.T) {
 	f.machines(t, "reset", "m4", "m5")
 	s := o.start(t, "apply", "--yes", "--output", "json")
 	defer func() { _ = s.cmd.Process.Kill() }()
-	if _, ok := s.until(func(v event.Event) bool { return v.Kind == event.ResourceStarted && v.Host == "m4" && v.Resource == "packages apt" }); !ok {
+	if _, ok := s.until(func(v event.Event) bool {
+		return v.Kind == event.ResourceStarted && v.Host == "m4" && v.Resource == "packages apt"
+	}); !ok {
 		t.Fatalf("m4 got no packages:\n%s", s.stderr.String())
 	}
 	f.machines(t, "kill", "m4")

@@ -104,7 +104,7 @@ files:
 			model := load(t, c.more)
 			in := Input{Cluster: model, Hosts: c.hosts, Bundle: testBundle(), TimeServers: model.With(v1alpha1.ControlPlane),
 				Packages: func(string) []string { return []string{"chrony", "kmod"} },
-				Replace: map[string][]string{"chrony": {"ntp"}, "not-needed": {"kmod"}}}
+				Replace:  map[string][]string{"chrony": {"ntp"}, "not-needed": {"kmod"}}}
 			steps, problems := Steps(in)
 			if err := plan.Check(steps, nil); err != nil {
 				t.Error(err)
