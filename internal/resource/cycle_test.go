@@ -122,6 +122,15 @@ var scenarios = []scenario{
 		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1\t3", "") }), changes: []string{"value: 1 3 → 1 2"}},
 	{name: "sysctl with tabs", r: resource.Sysctl{Name: "a.b", Value: "1 2"},
 		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1\t2", "") })},
+	{name: "sysctl that has more", r: resource.Sysctl{Name: "a.b", Value: "128", AtLeast: true},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "1024", "") })},
+	{name: "sysctl that has less", r: resource.Sysctl{Name: "a.b", Value: "1024", AtLeast: true},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "128", "") }), changes: []string{"value: 128 → 1024"}},
+	{name: "sysctl of several numbers", r: resource.Sysctl{Name: "a.b", Value: "1 2 3", AtLeast: true},
+		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "2\t3\t4", "") }), changes: []string{"value: 2 3 4 → 1 2 3"}},
+	{name: "sysctl file", r: resource.SysctlFile{Path: "/etc/sysctl.d/x.conf", Parameters: []resource.SysctlLine{{Name: "a.b", Value: "1", AtLeast: true}, {Name: "a.c", Value: "1", AtLeast: true}}},
+		machine: all(write("/etc/sysctl.d/x.conf", "a.b = 1\n"), onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "2", "") })),
+		changes: []string{"content", "mode: 0640 → 0644", "owner: u:g → root:root"}},
 	{name: "sysctl of a module to come", r: resource.Sysctl{Name: "a.b", Value: "1", Module: "mod"},
 		machine: func(t *testing.T, m *fake.Machine, _ *resource.Env) {
 			m.DeclareModule("mod", resource.ModuleLoaded)

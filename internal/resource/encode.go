@@ -44,6 +44,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Hostname](e)
 	case "sysctl":
 		return decode[Sysctl](e)
+	case "sysctl-file":
+		return decode[SysctlFile](e)
 	case "module":
 		return decode[KernelModule](e)
 	case "selinux":

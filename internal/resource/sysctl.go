@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 )
 
-// Sysctl is the value of a kernel parameter now. That it is there after a boot, too, is a File of /etc/sysctl.d.
+// Sysctl is the value of a kernel parameter now. That it is there after a boot, too, is a SysctlFile.
 type Sysctl struct {
-	Name  string `json:"name"` // with dots: "net.ipv4.ip_forward"
+	Name  string `json:"name"` // with dots, as in sysctl.d(5): "net.ipv4.ip_forward", "net.ipv4.conf.eth0/100.rp_filter" of the interface eth0.100
 	Value string `json:"value"`
+	// AtLeast says that more will do, too: a limit, of which a machine may have more by itself. It counts for single whole numbers that are not
+	// negative; other values, such as the three of net.ipv4.tcp_rmem, have to be the same.
+	AtLeast bool `json:"atLeast,omitempty"`
 	// Optional is why it is harmless not to have it. Where the machine has not got it or may not set it, people are told so, and that is all.
 	Optional string `json:"optional,omitempty"`
 	// Module is the kernel module that brings it; loading it may be planned.
@@ -24,6 +28,24 @@ func (s Sysctl) ID() ID { return ID{"sysctl", s.Name} }
 // normal is a value as it is compared: the kernel separates with tabs what people separate with spaces.
 func normal(value string) string { return strings.Join(strings.Fields(value), " ") }
 
+// enough says whether a value is at least another, or the same where they are no single numbers.
+func enough(is, want string) bool {
+	a, errA := strconv.ParseUint(normal(is), 10, 64)
+	b, errB := strconv.ParseUint(normal(want), 10, 64)
+	if errA != nil || errB != nil {
+		return normal(is) == normal(want)
+	}
+	return a >= b
+}
+
+// holds says whether a value is as it shall be.
+func (s Sysctl) holds(value string) bool {
+	if s.AtLeast {
+		return enough(value, s.Value)
+	}
+	return normal(value) == normal(s.Value)
+}
+
 // Observe reads the value and, if it differs, whether it can be set.
 func (s Sysctl) Observe(_ context.Context, env *Env) (Observed, error) {
 	value, err := env.Kernel.Sysctl(s.Name)
@@ -35,7 +57,7 @@ func (s Sysctl) Observe(_ context.Context, env *Env) (Observed, error) {
 	}
 	values := map[string]string{"value": normal(value)}
 	o := Observed{State: Present, Values: values}
-	if normal(value) == normal(s.Value) {
+	if s.holds(value) {
 		return o, nil
 	}
 	settable, why := env.Kernel.SysctlSettable(s.Name)
@@ -75,7 +97,7 @@ func (s Sysctl) Diff(o Observed) []Change {
 		return nil
 	case o.State == Absent:
 		return []Change{{What: "value", Old: "unset", New: normal(s.Value)}}
-	case o.Value("value") != normal(s.Value):
+	case !s.holds(o.Value("value")):
 		return []Change{{What: "value", Old: o.Value("value"), New: normal(s.Value)}}
 	}
 	return nil
@@ -98,7 +120,7 @@ func (s Sysctl) Apply(ctx context.Context, env *Env) error {
 		switch {
 		case readErr != nil:
 			return fmt.Errorf("reading the kernel parameter %s: %w", s.Name, readErr)
-		case normal(value) == normal(s.Value):
+		case s.holds(value):
 			return forgetPassedOver(env, s.ID())
 		}
 		err = BlockedError{"it stays " + normal(value)}
@@ -112,7 +134,7 @@ func (s Sysctl) Apply(ctx context.Context, env *Env) error {
 	return BlockedError{fmt.Sprintf("the kernel parameter %s cannot be set to %s here: %v", s.Name, s.Value, err)}
 }
 
-// Undo puts its value back, where it had one.
+// Undo puts its value back, where it had one. Where somebody raised a limit further since, it stays: that is not what Apply did.
 func (s Sysctl) Undo(_ context.Context, env *Env, previous Observed) error {
 	if err := forgetPassedOver(env, s.ID()); err != nil {
 		return err
@@ -123,6 +145,9 @@ func (s Sysctl) Undo(_ context.Context, env *Env, previous Observed) error {
 	}
 	value, err := env.Kernel.Sysctl(s.Name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && normal(value) == normal(was) {
+		return nil
+	}
+	if err == nil && s.AtLeast && normal(value) != normal(s.Value) && enough(value, s.Value) {
 		return nil
 	}
 	if err == nil {

@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"io"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -52,6 +53,68 @@ func TestSysctlThatRefuses(t *testing.T) {
 		err := strict.Apply(t.Context(), env)
 		if err == nil || !strings.Contains(err.Error(), "cannot be set to 1 here") {
 			t.Errorf("%v: where it is not optional, %v", refusal, err)
+		}
+	}
+}
+
+// TestSysctlFileLowersNothing follows a limit through boots and hands: the file never lowers what a host has by itself.
+func TestSysctlFileLowersNothing(t *testing.T) {
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	m.DeclareSysctl("a.b", "100", "")
+	m.DeclareSysctl("a.switch", "0", "")
+	m.DeclareSysctl("a.three", "9 9 9", "")
+	now := []resource.Sysctl{{Name: "a.b", Value: "10", AtLeast: true}, {Name: "a.switch", Value: "1"}, {Name: "a.three", Value: "1 2 3", AtLeast: true}}
+	file := resource.SysctlFile{Path: "/etc/sysctl.d/x.conf", Header: "# H\n"}
+	for _, s := range now {
+		file.Parameters = append(file.Parameters, resource.SysctlLine{Name: s.Name, Value: s.Value, AtLeast: s.AtLeast, Optional: s.Name == "a.switch", Why: "W."})
+	}
+	for _, c := range []struct{ when, value, want, line string }{
+		{"the host has more", "100", "100", "# The host has more than a.b = 10 by itself."},
+		{"a boot takes it away", "5", "10", "a.b = 10"},
+		{"after a boot with the line", "10", "10", "a.b = 10"},
+		{"the administrator raises it", "50", "50", "# The host has more than a.b = 10 by itself."},
+	} {
+		m.SetSysctl("a.b", c.value)
+		settled(t, file, env)
+		for _, s := range now {
+			settled(t, s, env)
+		}
+		if o := settled(t, file, env); o.State != resource.Present {
+			t.Errorf("%s, the file is %s", c.when, o.State)
+		}
+		r, err := env.Files.Open(file.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if want := "# H\n\n# W.\n" + c.line + "\n\n# W.\n-a.switch = 1\n\n# W.\na.three = 1 2 3\n"; err != nil || string(b) != want {
+			t.Errorf("%s, the file is\n%s, %v", c.when, b, err)
+		}
+		if value, err := env.Kernel.Sysctl("a.b"); err != nil || value != c.want {
+			t.Errorf("%s, the value is %s, %v", c.when, value, err)
+		}
+	}
+}
+
+// TestSysctlThatWasRaisedFurther is about a limit that somebody raises after Kubewright did.
+func TestSysctlThatWasRaisedFurther(t *testing.T) {
+	for after, want := range map[string]string{"10": "5", "50": "50", "7": "5"} {
+		m := fake.New("m", nil)
+		env := m.Env(nil)
+		m.DeclareSysctl("a.b", "5", "")
+		s := resource.Sysctl{Name: "a.b", Value: "10", AtLeast: true}
+		before, err := s.Observe(t.Context(), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled(t, s, env)
+		m.SetSysctl("a.b", after)
+		if err := s.Undo(t.Context(), env, before); err != nil {
+			t.Fatal(err)
+		}
+		if value, err := env.Kernel.Sysctl("a.b"); err != nil || value != want {
+			t.Errorf("from %s it was put back to %s, not %s (%v)", after, value, want, err)
 		}
 	}
 }

@@ -157,8 +157,11 @@ func (o operator) names(t testing.TB) []string {
 // running is which units run on a machine and since when; an apply that does nothing leaves it as it is.
 func (o operator) running(t testing.TB, machine string) string {
 	t.Helper()
-	return o.on(t, machine, `systemctl show --property=Id,InvocationID --type=service --state=running '*' | grep -v '^$' | paste - - | grep -v -e 'user@' -e session- | sort`)
+	return o.on(t, machine, runningScript)
 }
+
+// runningScript says what runs on the machine that it runs on.
+const runningScript = `systemctl show --property=Id,InvocationID --type=service --state=running '*' | grep -v '^$' | paste - - | grep -v -e 'user@' -e session- | sort`
 
 // started is an apply that runs, with its events.
 type started struct {
@@ -323,7 +326,7 @@ func (o operator) drift(t *testing.T) {
 	}
 	p := o.plan(t)
 	want := []string{
-		"m1 file /etc/sysctl.d/90-kubewright.conf", "m1 file /etc/welcome", "m2 sysctl net.ipv4.ip_forward", "m3 fstab swap", "m3 hostname static",
+		"m1 file /etc/welcome", "m1 sysctl-file /etc/sysctl.d/90-kubewright.conf", "m2 sysctl net.ipv4.ip_forward", "m3 fstab swap", "m3 hostname static",
 		"m4 program runc", "m4 unit containerd.service", "m5 block /etc/hosts cluster", "m5 file /etc/containerd/config.toml", "m5 unit containerd.service",
 	}
 	if got := p.changes(); !slices.Equal(got, want) {
@@ -442,10 +445,14 @@ func (o operator) interrupted(t *testing.T) {
 // snapshot is what a machine is, a line each: all that a reset has to put back.
 func (o operator) snapshot(t testing.TB, machine string) []string {
 	t.Helper()
-	out := o.on(t, machine, `
+	return snapshotOf(o.on(t, machine, snapshotScript))
+}
+
+// snapshotScript says what the machine is that it runs on.
+const snapshotScript = `
 export LC_ALL=C
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /run/systemd -o -path /var/log -o -path /var/tmp \) -prune -o -printf 'path %p %y %m %u:%g %l\n'
-find /etc /usr /opt /root /boot /home /srv /var/lib /var/spool -xdev -type f -print0 | xargs -0 sha256sum | sed 's/^/content /'
+find /etc /usr /opt /root /boot /home /srv /var/lib /var/spool -xdev -type f -print0 | xargs -0 md5sum | sed 's/^/content /'
 systemctl list-units --all --plain --no-legend | awk '{print "unit", $1, $2, $3, $4}'
 systemctl list-unit-files --plain --no-legend | awk '{print "unit file", $1, $2}'
 findmnt --list --noheadings --output TARGET,FSTYPE | sed 's/^/mount /; s/ *$//'
@@ -456,7 +463,10 @@ ps -eo comm= | sort | uniq -c | sed 's/^/process /'
 hostname | sed 's/^/hostname /'
 nft list ruleset | sed 's/^/firewall /'
 ip -br addr | sed 's/^/address /; s/@[^ ]*//; s/  */ /g'
-`)
+`
+
+// snapshotOf are the lines that the script said which tell something, sorted.
+func snapshotOf(out string) []string {
 	var lines []string
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)

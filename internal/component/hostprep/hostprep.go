@@ -165,6 +165,8 @@ func placeOf(r resource.Resource) string {
 	switch r := r.(type) {
 	case resource.File:
 		return r.Path
+	case resource.SysctlFile:
+		return r.Path
 	case resource.Block:
 		return r.Path
 	case resource.Link:

@@ -19,6 +19,8 @@ type parameter struct {
 	harmless string
 	// module brings it.
 	module string
+	// limit says that a host may have more of it.
+	limit bool
 }
 
 const (
@@ -28,34 +30,34 @@ const (
 
 // parameters are those that every host has: what guides B (a worker's tuning) and C (kernel parameters of all hosts) set, but for what is below.
 var parameters = []parameter{
-	{"net.ipv4.ip_forward", "1", "Packets of Pods go through their host.", "A, B, C", "", ""},
-	{"net.bridge.bridge-nf-call-iptables", "1", "What crosses a bridge of Pods meets the rules of Services.", "A, C", "", "br_netfilter"},
-	{"net.bridge.bridge-nf-call-ip6tables", "1", "What crosses a bridge of Pods by IPv6 meets the rules of Services, too.", "A, C", "", "br_netfilter"},
+	{"net.ipv4.ip_forward", "1", "Packets of Pods go through their host.", "A, B, C", "", "", false},
+	{"net.bridge.bridge-nf-call-iptables", "1", "What crosses a bridge of Pods meets the rules of Services.", "A, C", "", "br_netfilter", false},
+	{"net.bridge.bridge-nf-call-ip6tables", "1", "What crosses a bridge of Pods by IPv6 meets the rules of Services, too.", "A, C", "", "br_netfilter", false},
 
 	// The kubelet sets these two itself and does not start where it cannot (setupKernelTunables in pkg/kubelet/cm).
-	{"vm.overcommit_memory", "1", "Memory is limited by control groups, and not refused because much of it could be used; the kubelet insists on it.", "C", "", ""},
-	{"vm.panic_on_oom", "0", "A container without memory is killed, and not its host; the kubelet insists on it.", "C", "", ""},
+	{"vm.overcommit_memory", "1", "Memory is limited by control groups, and not refused because much of it could be used; the kubelet insists on it.", "C", "", "", false},
+	{"vm.panic_on_oom", "0", "A container without memory is killed, and not its host; the kubelet insists on it.", "C", "", "", false},
 
-	{"vm.max_map_count", "1048576", "Databases such as Elasticsearch refuse to start with the kernel's 65530; newer distributions have this.", "B: 262144", "only such databases need it", ""},
-	{"fs.inotify.max_user_instances", "8192", "The kubelet, the runtime and whoever follows logs take some each; the kernel's 128 are used up by some dozens of Pods.", "B", fewer, ""},
-	{"fs.inotify.max_user_watches", "1048576", "Programs in Pods that watch files share them; it is the most that Linux gives by itself, on large hosts.", "B: 524288, C: 89100", fewer, ""},
+	{"vm.max_map_count", "1048576", "Databases such as Elasticsearch refuse to start with the kernel's 65530; newer distributions have this.", "B: 262144", "only such databases need it", "", true},
+	{"fs.inotify.max_user_instances", "8192", "The kubelet, the runtime and whoever follows logs take some each; the kernel's 128 are used up by some dozens of Pods.", "B", fewer, "", true},
+	{"fs.inotify.max_user_watches", "1048576", "Programs in Pods that watch files share them; it is the most that Linux gives by itself, on large hosts.", "B: 524288, C: 89100", fewer, "", true},
 
-	{"net.core.somaxconn", "32768", "Connections that come all at once to API servers, balancers and ingresses wait, and are not refused.", "B, C: 16384", network, ""},
-	{"net.ipv4.tcp_max_syn_backlog", "16384", "Connections that are being opened all at once wait, and are not refused.", "C, B: 8096", network, ""},
-	{"net.ipv4.tcp_syncookies", "1", "When far too many connections are being opened, real ones still get through.", "C", network, ""},
-	{"net.core.netdev_max_backlog", "10000", "Packets that come faster than they are handled wait, and are not dropped.", "B", network, ""},
-	{"net.core.rmem_max", "16777216", "Programs that ask for large buffers to receive get them: fast connections over long distances, DNS over UDP.", "B", network, ""},
-	{"net.core.wmem_max", "16777216", "Programs that ask for large buffers to send from get them.", "B", network, ""},
-	{"net.ipv4.neigh.default.gc_thresh1", "2048", "Neighbours, Pods among them, are remembered without being looked through while there are so few.", "B", fewer, ""},
-	{"net.ipv4.neigh.default.gc_thresh2", "4096", "So many neighbours stay for long.", "B", fewer, ""},
-	{"net.ipv4.neigh.default.gc_thresh3", "8192", "Beyond so many neighbours, new ones are not reached; the kernel's 1024 are few for a network of hundreds of hosts.", "B", fewer, ""},
-	{"net.ipv4.tcp_keepalive_time", "600", "Whether a silent peer still lives is asked after 10 minutes and not 2 hours, before balancers and firewalls forget the connection.", "C", network, ""},
-	{"net.ipv4.tcp_keepalive_intvl", "15", "A silent peer is asked every 15 s.", "C", network, ""},
-	{"net.ipv4.tcp_keepalive_probes", "3", "After 3 questions without an answer a connection is given up.", "C", network, ""},
-	{"net.ipv4.tcp_orphan_retries", "3", "A connection that no program holds any more is given up after 3 tries.", "C", network, ""},
-	{"net.ipv4.tcp_fastopen", "3", "Programs that ask for it save a round trip, as clients and as servers.", "B", network, ""},
-	{"net.core.bpf_jit_enable", "1", "BPF programs of the kernel's network run compiled.", "B", "most kernels do so always", ""},
-	{"net.core.bpf_jit_harden", "1", "BPF programs of users without privileges cannot smuggle code in.", "B", "most kernels let no such user load any", ""},
+	{"net.core.somaxconn", "32768", "Connections that come all at once to API servers, balancers and ingresses wait, and are not refused.", "B, C: 16384", network, "", true},
+	{"net.ipv4.tcp_max_syn_backlog", "16384", "Connections that are being opened all at once wait, and are not refused.", "C, B: 8096", network, "", true},
+	{"net.ipv4.tcp_syncookies", "1", "When far too many connections are being opened, real ones still get through.", "C", network, "", false},
+	{"net.core.netdev_max_backlog", "10000", "Packets that come faster than they are handled wait, and are not dropped.", "B", network, "", true},
+	{"net.core.rmem_max", "16777216", "Programs that ask for large buffers to receive get them: fast connections over long distances, DNS over UDP.", "B", network, "", true},
+	{"net.core.wmem_max", "16777216", "Programs that ask for large buffers to send from get them.", "B", network, "", true},
+	{"net.ipv4.neigh.default.gc_thresh1", "2048", "Neighbours, Pods among them, are remembered without being looked through while there are so few.", "B", fewer, "", true},
+	{"net.ipv4.neigh.default.gc_thresh2", "4096", "So many neighbours stay for long.", "B", fewer, "", true},
+	{"net.ipv4.neigh.default.gc_thresh3", "8192", "Beyond so many neighbours, new ones are not reached; the kernel's 1024 are few for a network of hundreds of hosts.", "B", fewer, "", true},
+	{"net.ipv4.tcp_keepalive_time", "600", "Whether a silent peer still lives is asked after 10 minutes and not 2 hours, before balancers and firewalls forget the connection.", "C", network, "", false},
+	{"net.ipv4.tcp_keepalive_intvl", "15", "A silent peer is asked every 15 s.", "C", network, "", false},
+	{"net.ipv4.tcp_keepalive_probes", "3", "After 3 questions without an answer a connection is given up.", "C", network, "", false},
+	{"net.ipv4.tcp_orphan_retries", "3", "A connection that no program holds any more is given up after 3 tries.", "C", network, "", false},
+	{"net.ipv4.tcp_fastopen", "3", "Programs that ask for it save a round trip, as clients and as servers.", "B", network, "", false},
+	{"net.core.bpf_jit_enable", "1", "BPF programs of the kernel's network run compiled.", "B", "most kernels do so always", "", false},
+	{"net.core.bpf_jit_harden", "1", "BPF programs of users without privileges cannot smuggle code in.", "B", "most kernels let no such user load any", "", false},
 }
 
 // What guides B and C set and Kubewright does not, unless the cluster file asks for it:
@@ -86,7 +88,7 @@ func wanted(p v1alpha1.HostPreparation) []parameter {
 	}
 	list := slices.Clone(parameters)
 	if p.OpenFiles > openFilesNow {
-		list = append(list, parameter{"fs.nr_open", strconv.Itoa(p.OpenFiles), "No limit of open files may be above it, and openFiles is more than the kernel's " + strconv.Itoa(openFilesNow) + ".", "C: 52706963", "", ""})
+		list = append(list, parameter{"fs.nr_open", strconv.Itoa(p.OpenFiles), "No limit of open files may be above it, and openFiles is more than the kernel's " + strconv.Itoa(openFilesNow) + ".", "C: 52706963", "", "", true})
 	}
 	list = slices.DeleteFunc(list, func(q parameter) bool { _, ok := own[q.name]; return ok })
 	for _, name := range slices.Sorted(maps.Keys(own)) {
@@ -122,18 +124,13 @@ func dotted(name string) string {
 	}, name)
 }
 
-// sysctls are set now and at boot.
+// sysctls are set now and at boot. Limits that a host has more of are left so, now and at boot; what the cluster file says is set as it says.
 func sysctls(p v1alpha1.HostPreparation) []resource.Resource {
+	boot := resource.SysctlFile{Path: "/etc/sysctl.d/90-kubewright.conf", Header: header("hostPreparation.sysctls")}
 	var now []resource.Resource
-	var boot strings.Builder
-	boot.WriteString(header("hostPreparation.sysctls"))
 	for _, q := range wanted(p) {
-		now = append(now, resource.Sysctl{Name: q.name, Value: q.value, Optional: q.harmless, Module: q.module})
-		boot.WriteString("\n# " + q.why + "\n")
-		if q.harmless != "" {
-			boot.WriteString("-") // that it cannot be set is no fault, sysctl.d(5)
-		}
-		boot.WriteString(q.name + " = " + q.value + "\n")
+		now = append(now, resource.Sysctl{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless, Module: q.module})
+		boot.Parameters = append(boot.Parameters, resource.SysctlLine{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless != "", Why: q.why})
 	}
-	return append([]resource.Resource{resource.NewFile("/etc/sysctl.d/90-kubewright.conf", boot.String())}, now...)
+	return append([]resource.Resource{boot}, now...)
 }
