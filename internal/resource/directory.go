@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,7 +20,8 @@ type Directory struct {
 	// Owner and Group by name; root if empty.
 	Owner string `json:"owner,omitempty"`
 	Group string `json:"group,omitempty"`
-	// Purge says that undoing it takes away all that it holds by then; otherwise it stays unless it is empty.
+	// Purge says that undoing it takes away all that it holds by then, if there was nothing in it, or no directory. Otherwise what it holds stays, and
+	// it goes only if it is empty.
 	Purge bool `json:"purge,omitempty"`
 }
 
@@ -27,6 +29,9 @@ type Directory struct {
 func (d Directory) ID() ID { return ID{"directory", d.Path} }
 
 func (d Directory) mode() fs.FileMode { return cmp.Or(d.Mode, 0o755) }
+
+// wasEmpty is the value that says that a directory that is there holds nothing. It is looked for where that counts.
+const wasEmpty = "empty"
 
 // Observe looks at the directory itself. Of one that is absent it finds the first one above that is missing, too, since that goes with it.
 func (d Directory) Observe(_ context.Context, env *Env) (Observed, error) {
@@ -41,15 +46,36 @@ func (d Directory) Observe(_ context.Context, env *Env) (Observed, error) {
 	o := Observed{State: Present, Values: map[string]string{"type": typeName(i.Type), "mode": modeName(i.Mode), "owner": i.Owner + ":" + i.Group}}
 	switch {
 	case i.Type&fs.ModeDir != 0:
+		if !d.Purge {
+			break
+		}
+		holds, err := env.Files.List(d.Path)
+		if err != nil {
+			return Observed{}, err
+		}
+		if holdsNothing(holds) {
+			o.Values[wasEmpty] = "yes"
+		}
 	case i.Type&fs.ModeSymlink != 0:
 		o.Values["target"] = i.Link
-		if _, err := env.Files.List(d.Path); err != nil {
+		holds, err := env.Files.List(d.Path)
+		switch {
+		case err == nil && d.Purge && holdsNothing(holds):
+			o.Values[wasEmpty] = "yes"
+		case err != nil:
 			o.Blocked = fmt.Sprintf("%s is a link to %s, where there is no directory; make one there, or remove the link", d.Path, i.Link)
 		}
 	default:
 		o.Blocked = fmt.Sprintf("%s is a %s; move it away if nobody needs it", d.Path, typeName(i.Type))
 	}
 	return o, nil
+}
+
+// lostAndFound is what ext4 has in the root of each file system; it belongs to that.
+const lostAndFound = "lost+found"
+
+func holdsNothing(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return name != lostAndFound })
 }
 
 // firstMissing is the topmost directory that is missing on the way to a path that is missing.
@@ -102,7 +128,7 @@ func (d Directory) Apply(ctx context.Context, env *Env) error {
 	return nil
 }
 
-// Undo takes it away if it was not there, or puts its mode and owner back.
+// Undo takes it away if it was not there, or puts its mode and owner back, and empties it if it was empty and nothing in it is anybody else's.
 func (d Directory) Undo(_ context.Context, env *Env, previous Observed) error {
 	if previous.State == Absent {
 		if d.Purge {
@@ -111,6 +137,11 @@ func (d Directory) Undo(_ context.Context, env *Env, previous Observed) error {
 			}
 		}
 		return removeEmpty(env, d.Path, cmp.Or(previous.Value("missing"), d.Path))
+	}
+	if d.Purge && previous.Value(wasEmpty) != "" {
+		if err := env.Files.Clear(d.Path); err != nil {
+			return err
+		}
 	}
 	if previous.Value("type") != "directory" {
 		return nil

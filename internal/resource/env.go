@@ -59,6 +59,8 @@ type Files interface {
 	// Remove removes a file, a link or an empty directory.
 	Remove(path string) error
 	RemoveAll(path string) error
+	// Clear removes all that a directory holds but "lost+found", and not the directory; a link to one is followed. It refuses if something is mounted below.
+	Clear(path string) error
 	// List names what a directory holds, sorted.
 	List(path string) ([]string, error)
 	// Free is the room in bytes for others than root below a path that need not be there yet.

@@ -352,31 +352,62 @@ func (l LocalFiles) clearMounted(name string) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	real := path.Join(above, path.Base(name))
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(real))
+	itself, err := l.mountedBelow(path.Join(above, path.Base(name)))
+	if !itself || err != nil {
+		return false, err
+	}
+	return true, l.empty(name)
+}
+
+// mountedBelow refuses if something is mounted below a path without links, and says whether it is a mount point itself.
+func (l LocalFiles) mountedBelow(name string) (itself bool, err error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(name))
 	if err != nil {
 		return false, fmt.Errorf("looking for mounts below %s: %w", name, err)
 	}
-	itself := false
 	for _, m := range mounts {
-		if m.Mountpoint != real {
+		if m.Mountpoint != name {
 			return false, fmt.Errorf("%s is not removed, since something is mounted at %s; unmount that", name, m.Mountpoint)
 		}
 		itself = true
 	}
-	if !itself {
-		return false, nil
-	}
-	holds, err := l.List(name)
-	if err != nil {
-		return false, err
-	}
-	for _, h := range holds {
-		if err := l.tree.RemoveAll(path.Join(name, h)); err != nil {
-			return false, err
+	return itself, nil
+}
+
+// Clear removes all that a directory holds but lost+found, and nothing if anything is mounted below it.
+func (l LocalFiles) Clear(name string) error {
+	if l.whole {
+		real, err := filepath.EvalSymlinks(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := l.mountedBelow(real); err != nil {
+			return err
 		}
 	}
-	return true, l.sync(name)
+	return l.empty(name)
+}
+
+func (l LocalFiles) empty(name string) error {
+	holds, err := l.List(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, h := range holds {
+		if h == lostAndFound {
+			continue
+		}
+		if err := l.tree.RemoveAll(l.in(path.Join(name, h))); err != nil {
+			return err
+		}
+	}
+	return l.sync(name)
 }
 
 // List names what a directory holds.

@@ -79,6 +79,14 @@ func (f *rootFiles) Remove(name string) error {
 
 func (f *rootFiles) RemoveAll(name string) error { return os.RemoveAll(f.at(name)) }
 
+func (f *rootFiles) Clear(name string) error {
+	names, err := f.List(name)
+	for _, n := range names {
+		err = errors.Join(err, f.RemoveAll(filepath.Join(name, n)))
+	}
+	return err
+}
+
 func (f *rootFiles) List(name string) ([]string, error) {
 	entries, err := os.ReadDir(f.at(name))
 	var names []string

@@ -293,6 +293,24 @@ func (f files) RemoveAll(name string) error {
 	return nil
 }
 
+func (f files) Clear(name string) error {
+	if err := f.m.before("clear %s", name); err != nil {
+		return err
+	}
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	p, err := f.m.resolve(name, true)
+	if err != nil {
+		return err
+	}
+	for _, b := range f.m.below(p) {
+		if rest := strings.TrimPrefix(b, p+"/"); rest != "lost+found" && !strings.HasPrefix(rest, "lost+found/") {
+			delete(f.m.nodes, b)
+		}
+	}
+	return nil
+}
+
 func (f files) List(name string) ([]string, error) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
