@@ -2,6 +2,7 @@ package resource_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -107,5 +108,86 @@ func TestFirewalldMergesPorts(t *testing.T) {
 		if got := len(r.Diff(o)) == 0; got != c.want {
 			t.Errorf("with %q open, it is taken for open: %v", c.open, got)
 		}
+	}
+}
+
+// TestFirewallPortsThatAreNotWantedAnyMore shrinks and changes a list: what Kubewright let in goes, what was there stays.
+func TestFirewallPortsThatAreNotWantedAnyMore(t *testing.T) {
+	for _, c := range []struct {
+		tool        string
+		start       func(*fake.Machine)
+		first, then []string
+		changes     []string
+		asked       string // a program's answer that lists what is open then
+	}{
+		{"firewalld", firewalld, []string{"22/tcp", "2379-2380/tcp", "6443/tcp"}, []string{"6443/tcp"},
+			[]string{"port 2379-2380/tcp: open → closed (Kubewright let it in, and nothing needs it any more)"}, "22/tcp 6443/tcp"},
+		{"firewalld", firewalld, []string{"30000-32767/tcp"}, []string{"30000-31000/tcp"},
+			[]string{"port 30000-32767/tcp: open → closed (Kubewright let it in, and nothing needs it any more)"}, "22/tcp 30000-31000/tcp"},
+		{"firewalld", firewalld, []string{"6443/tcp"}, []string{"6443/tcp", "10250/tcp"}, []string{"port 10250/tcp: closed → open"}, "10250/tcp 22/tcp 6443/tcp"},
+		{"ufw", ufw, []string{"22/tcp", "6443/tcp", "10250/tcp"}, []string{"6443/tcp"},
+			[]string{"port 10250/tcp: open → closed (Kubewright let it in, and nothing needs it any more)"},
+			"ufw allow 22/tcp\nufw deny 6443/tcp\nufw allow 6443/tcp0\nufw allow 6443/tcp comment 'kubewright'"},
+	} {
+		m := fake.New("m", nil)
+		env := m.Env(nil)
+		c.start(m)
+		if err := env.Files.Mkdir("/var/lib/kubewright", resource.Attributes{Mode: 0o755}); err != nil {
+			t.Fatal(err)
+		}
+		before := m.State()
+		first, then := resource.FirewallPorts{Tool: c.tool, Ports: c.first}, resource.FirewallPorts{Tool: c.tool, Ports: c.then}
+		previous, err := first.Observe(t.Context(), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled(t, first, env)
+		o, err := then.Observe(t.Context(), env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var changes []string
+		for _, d := range then.Diff(o) {
+			changes = append(changes, d.String())
+		}
+		if !slices.Equal(changes, c.changes) {
+			t.Errorf("from %q to %q differs by %q", c.first, c.then, changes)
+		}
+		settled(t, then, env)
+		program, args := "ufw", []string{"show", "added"}
+		if c.tool == "firewalld" {
+			program, args = "firewall-cmd", []string{"--permanent", "--list-ports"}
+		}
+		out, err := env.Exec.Run(t.Context(), resource.Command{Name: program, Args: args})
+		if _, list, _ := strings.Cut("\n"+out.Stdout, ":\n"); err != nil || strings.TrimSpace(list) != c.asked && strings.TrimSpace(out.Stdout) != c.asked {
+			t.Errorf("from %q to %q leaves %q open", c.first, c.then, out.Stdout)
+		}
+		for range 2 {
+			if err := then.Undo(t.Context(), env, previous); err != nil {
+				t.Fatal(err)
+			}
+			if after := m.State(); !maps.Equal(before, after) {
+				t.Errorf("from %q to %q and back is not as it was", c.first, c.then)
+			}
+		}
+	}
+}
+
+// TestFirewallPortsWithADamagedRecord has the record fail to be read: nothing is changed, and people are told what to do.
+func TestFirewallPortsWithADamagedRecord(t *testing.T) {
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	ufw(m)
+	f := resource.FirewallPorts{Tool: "ufw", Ports: []string{"10250/tcp"}}
+	const record = "/var/lib/kubewright/firewall-ufw.json"
+	if err := env.Files.Write(record, resource.Attributes{}, strings.NewReader("{")); err != nil {
+		t.Fatal(err)
+	}
+	before := m.State()
+	if err := f.Apply(t.Context(), env); err == nil || !strings.Contains(err.Error(), "reading "+record) || !strings.Contains(err.Error(), "remove it, and what was let in stays so") {
+		t.Errorf("it says %v", err)
+	}
+	if after := m.State(); !maps.Equal(before, after) {
+		t.Errorf("it changed to %v", after)
 	}
 }
