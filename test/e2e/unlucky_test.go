@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +131,6 @@ func (o operator) disturbed(t *testing.T) (agents, connections int) {
 	if code := s.end(); code != 0 {
 		t.Errorf("with %d agents and %d connections killed, apply exits with %d and says:\n%s", agents, connections, code, s.stderr.String())
 	}
-	t.Log(fmt.Sprintf("%d agents and %d connections were killed in a run of %.0f s", agents, connections, time.Since(start).Seconds()))
+	t.Logf("%d agents and %d connections were killed in a run of %.0f s", agents, connections, time.Since(start).Seconds())
 	return agents, connections
 }
