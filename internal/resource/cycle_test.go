@@ -101,7 +101,7 @@ var scenarios = []scenario{
 	{name: "fstab without swap", r: resource.FstabSwap{}, machine: write("/etc/fstab", "/dev/sda2 / ext4 defaults 0 1\n")},
 	{name: "no fstab", r: resource.FstabSwap{}},
 	{name: "swap", r: resource.Swap{}, machine: onMachine(func(m *fake.Machine) {
-		m.SetSwaps(resource.SwapArea{Path: "/dev/sda2", Size: 1 << 30}, resource.SwapArea{Path: "/swap", Size: 1 << 30})
+		m.SetSwaps(resource.SwapArea{Path: "/dev/sda2", Size: 1 << 30, Priority: -2}, resource.SwapArea{Path: "/swap", Size: 1 << 30, Priority: 5})
 		m.DeclareUnit("dev-sda2.swap", true, true)
 		m.DeclareUnit("zramswap.service", false, true)
 	}), changes: []string{"/dev/sda2: 1GiB of swap → off", "/swap: 1GiB of swap → off",

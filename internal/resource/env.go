@@ -112,6 +112,8 @@ const (
 type SwapArea struct {
 	Path string // file or device
 	Size uint64 // bytes
+	// Priority by which the kernel prefers one to others: 0 to 32767 as somebody chose, or negative as the kernel did, lower for each.
+	Priority int
 }
 
 // Kernel is the machine's, or the part of a shared one that the machine may touch.
@@ -131,7 +133,8 @@ type Kernel interface {
 	Shared() bool
 	Swaps() ([]SwapArea, error)
 	SwapOff(path string) error
-	SwapOn(path string) error
+	// SwapOn turns an area on with its priority, or one that the kernel chooses if that is negative.
+	SwapOn(a SwapArea) error
 	Hostname() (string, error)
 	SetHostname(name string) error
 	// Now is the machine's clock.

@@ -66,14 +66,14 @@ func TestLocalExecKillsChildren(t *testing.T) {
 
 func TestParseSwaps(t *testing.T) {
 	const head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-	got, err := parseSwaps(head + "/dev/sda2                               partition\t1048576\t\t0\t\t-2\n/my\\040swap\tfile\t8\t0\t-3\n")
-	if want := []SwapArea{{"/dev/sda2", 1 << 30}, {"/my swap", 8 << 10}}; err != nil || !slices.Equal(got, want) {
+	got, err := parseSwaps(head + "/dev/sda2                               partition\t1048576\t\t0\t\t-2\n/my\\040swap\tfile\t8\t0\t7\n")
+	if want := []SwapArea{{"/dev/sda2", 1 << 30, -2}, {"/my swap", 8 << 10, 7}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("it is %v, %v", got, err)
 	}
 	if got, err := parseSwaps(head); err != nil || len(got) > 0 {
 		t.Errorf("none: %v, %v", got, err)
 	}
-	for _, bad := range []string{"/dev/sda2\n", "/dev/sda2 partition much\n"} {
+	for _, bad := range []string{"/dev/sda2\n", "/dev/sda2 partition much 0 -2\n", "/dev/sda2 partition 8 0 first\n", "/dev/sda2 partition 8\n"} {
 		if got, err := parseSwaps(head + bad); err == nil {
 			t.Errorf("%q is read as %v", bad, got)
 		}
@@ -82,11 +82,12 @@ func TestParseSwaps(t *testing.T) {
 
 func TestSysctlPath(t *testing.T) {
 	for name, want := range map[string]string{
-		"net.ipv4.ip_forward":         "/proc/sys/net/ipv4/ip_forward",
-		"net.ipv4.conf.eth0/1.x":      "/proc/sys/net/ipv4/conf/eth0.1/x",
-		"net/ipv4/conf/eth0.1/x":      "/proc/sys/net/ipv4/conf/eth0.1/x",
-		"kernel.keys.root_maxkeys":    "/proc/sys/kernel/keys/root_maxkeys",
-		"fs.inotify.max_user_watches": "/proc/sys/fs/inotify/max_user_watches",
+		"net.ipv4.ip_forward":              "/proc/sys/net/ipv4/ip_forward",
+		"net.ipv4.conf.eth0/100.rp_filter": "/proc/sys/net/ipv4/conf/eth0.100/rp_filter",
+		"net.ipv4.conf.eth0/1.x":           "/proc/sys/net/ipv4/conf/eth0.1/x",
+		"net/ipv4/conf/eth0.1/x":           "/proc/sys/net/ipv4/conf/eth0.1/x",
+		"kernel.keys.root_maxkeys":         "/proc/sys/kernel/keys/root_maxkeys",
+		"fs.inotify.max_user_watches":      "/proc/sys/fs/inotify/max_user_watches",
 	} {
 		if got := sysctlPath(name); got != want {
 			t.Errorf("%s is at %s, want %s", name, got, want)
@@ -115,5 +116,13 @@ func TestModuleLists(t *testing.T) {
 	}
 	if got, err := listsModule(list+".none", "x"); err != nil || got {
 		t.Errorf("a list that is not there: %v, %v", got, err)
+	}
+}
+
+func TestSwapFlags(t *testing.T) {
+	for priority, want := range map[int]uintptr{-2: 0, 0: 0x8000, 5: 0x8005, 32767: 0xffff} {
+		if got := swapFlags(priority); got != want {
+			t.Errorf("the priority %d has the flags %#x, want %#x", priority, got, want)
+		}
 	}
 }

@@ -236,7 +236,7 @@ func (LocalKernel) Swaps() ([]SwapArea, error) {
 	return parseSwaps(string(b))
 }
 
-// parseSwaps reads proc_swaps(5): a heading, then path, type and size in KiB, with spaces in paths as "\040".
+// parseSwaps reads proc_swaps(5): a heading, then path, type, size and use in KiB, and priority, with spaces in paths as "\040".
 func parseSwaps(text string) ([]SwapArea, error) {
 	var areas []SwapArea
 	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
@@ -245,30 +245,45 @@ func parseSwaps(text string) ([]SwapArea, error) {
 		if i == 0 || len(fields) == 0 {
 			continue
 		}
-		if len(fields) < 3 {
+		if len(fields) < 5 {
 			return nil, fmt.Errorf("/proc/swaps has the line %q", line)
 		}
 		kib, err := strconv.ParseUint(fields[2], 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("/proc/swaps has the line %q: %w", line, err)
 		}
-		areas = append(areas, SwapArea{Path: unescape.Replace(fields[0]), Size: kib << 10})
+		priority, err := strconv.Atoi(fields[4])
+		if err != nil {
+			return nil, fmt.Errorf("/proc/swaps has the line %q: %w", line, err)
+		}
+		areas = append(areas, SwapArea{Path: unescape.Replace(fields[0]), Size: kib << 10, Priority: priority})
 	}
 	return areas, nil
 }
 
 // SwapOff returns when nothing is left there.
-func (LocalKernel) SwapOff(name string) error { return swapCall(unix.SYS_SWAPOFF, name) }
+func (LocalKernel) SwapOff(name string) error { return swapCall(unix.SYS_SWAPOFF, name, 0) }
 
-// SwapOn turns it on with the priority that the kernel chooses.
-func (LocalKernel) SwapOn(name string) error { return swapCall(unix.SYS_SWAPON, name) }
+// SwapOn calls swapon(2).
+func (LocalKernel) SwapOn(a SwapArea) error {
+	return swapCall(unix.SYS_SWAPON, a.Path, swapFlags(a.Priority))
+}
 
-func swapCall(number uintptr, name string) error {
+// swapFlags ask for a priority (SWAP_FLAG_PREFER and SWAP_FLAG_PRIO_MASK of linux/swap.h).
+func swapFlags(priority int) uintptr {
+	const prefer, mask = 0x8000, 0x7fff
+	if priority < 0 {
+		return 0
+	}
+	return uintptr(prefer | priority&mask)
+}
+
+func swapCall(number uintptr, name string, flags uintptr) error {
 	p, err := unix.BytePtrFromString(name)
 	if err != nil {
 		return err
 	}
-	if _, _, errno := unix.Syscall(number, uintptr(unsafe.Pointer(p)), 0, 0); errno != 0 {
+	if _, _, errno := unix.Syscall(number, uintptr(unsafe.Pointer(p)), flags, 0); errno != 0 {
 		return errno
 	}
 	return nil

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,9 @@ func swapUnits(ctx context.Context, env *Env) ([]string, error) {
 
 // Prefixes of the names of what is observed.
 const (
-	swapArea = "area " // and its path; the value is its size in bytes
-	swapUnit = "unit " // and its name; the value is its state and whether something may start it: "active generated"
+	swapArea = "area "             // and its path; the value is its size in bytes
+	swapPrio = "priority of area " // and its path
+	swapUnit = "unit "             // and its name; the value is its state and whether something may start it: "active generated"
 )
 
 // Observe finds the areas in use, and the units that run or may be started.
@@ -50,6 +52,7 @@ func (Swap) Observe(ctx context.Context, env *Env) (Observed, error) {
 	}
 	for _, a := range areas {
 		o.Values[swapArea+a.Path] = strconv.FormatUint(a.Size, 10)
+		o.Values[swapPrio+a.Path] = strconv.Itoa(a.Priority)
 	}
 	names, err := swapUnits(ctx, env)
 	if err != nil {
@@ -155,16 +158,31 @@ func (Swap) Undo(ctx context.Context, env *Env, previous Observed) error {
 	if err != nil {
 		return fmt.Errorf("asking the kernel for swap areas: %w", err)
 	}
-	for _, key := range keys {
-		area, ok := strings.CutPrefix(key, swapArea)
-		if !ok || slices.ContainsFunc(areas, func(a SwapArea) bool { return a.Path == area }) {
+	for _, a := range areasOf(previous) {
+		if slices.ContainsFunc(areas, func(on SwapArea) bool { return on.Path == a.Path }) {
 			continue
 		}
-		if err := env.Kernel.SwapOn(area); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("turning on swap on %s: %w", area, err)
+		if err := env.Kernel.SwapOn(a); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("turning on swap on %s: %w", a.Path, err)
 		}
 	}
 	return nil
+}
+
+// areasOf are the areas that were on, in the order in which to turn them on: the kernel gives those to which nobody gave a priority lower and lower ones.
+func areasOf(o Observed) []SwapArea {
+	var areas []SwapArea
+	for _, key := range slices.Sorted(maps.Keys(o.Values)) {
+		if name, ok := strings.CutPrefix(key, swapArea); ok {
+			priority, err := strconv.Atoi(o.Value(swapPrio + name))
+			if err != nil {
+				priority = -1 // it was not remembered
+			}
+			areas = append(areas, SwapArea{Path: name, Priority: priority})
+		}
+	}
+	slices.SortStableFunc(areas, func(a, b SwapArea) int { return cmp.Compare(b.Priority, a.Priority) })
+	return areas
 }
 
 // letStart is the reverse of stopForGood.

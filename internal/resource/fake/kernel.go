@@ -181,13 +181,20 @@ func (k kernel) SwapOff(name string) error {
 	return nil
 }
 
-func (k kernel) SwapOn(name string) error {
-	if err := k.m.before("swap on %s", name); err != nil {
+func (k kernel) SwapOn(a resource.SwapArea) error {
+	if err := k.m.before("swap on %s", a.Path); err != nil {
 		return err
 	}
 	k.m.mu.Lock()
 	defer k.m.mu.Unlock()
-	k.m.swaps = append(slices.Clone(k.m.swaps), resource.SwapArea{Path: name, Size: 1 << 30})
+	a.Size = 1 << 30
+	if a.Priority < 0 {
+		a.Priority = -2
+		for _, other := range k.m.swaps {
+			a.Priority = min(a.Priority, other.Priority-1)
+		}
+	}
+	k.m.swaps = append(slices.Clone(k.m.swaps), a)
 	return nil
 }
 

@@ -205,7 +205,7 @@ func (m *Machine) State() map[string]string {
 		s["module "+name] = string(mod.state)
 	}
 	for _, a := range m.swaps {
-		s["swap "+a.Path] = fmt.Sprint(a.Size)
+		s["swap "+a.Path] = fmt.Sprint(a.Size, " priority ", a.Priority)
 	}
 	return s
 }
