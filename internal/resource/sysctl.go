@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -60,6 +62,15 @@ func (s Sysctl) Observe(_ context.Context, env *Env) (Observed, error) {
 	if s.holds(value) {
 		return o, nil
 	}
+	moves, err := s.moves(env)
+	if err != nil {
+		return Observed{}, err
+	}
+	for _, name := range moves {
+		if v, err := env.Kernel.Sysctl(name); err == nil { // an interface that has gone meanwhile has none
+			values[moved+name] = normal(v)
+		}
+	}
 	settable, why := env.Kernel.SysctlSettable(s.Name)
 	if settable && s.Optional != "" {
 		if why, err = passedOver(env, s.ID(), normal(s.Value)); err != nil {
@@ -73,6 +84,35 @@ func (s Sysctl) Observe(_ context.Context, env *Env) (Observed, error) {
 		o.Values = values
 	}
 	return o, nil
+}
+
+// moved and the name of another parameter is the value that it has before the kernel changes it along with this one.
+const moved = "moved "
+
+// moves are the parameters that the kernel sets along with this one: whether packets are forwarded becomes so on all interfaces, and who forwards accepts
+// no redirects (inet_forward_change in net/ipv4/devinet.c, addrconf_forward_change in net/ipv6/addrconf.c).
+func (s Sysctl) moves(env *Env) ([]string, error) {
+	var names []string
+	family := "net.ipv4.conf."
+	switch s.Name {
+	case "net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding":
+		names = []string{"net.ipv4.conf.all.accept_redirects"}
+	case "net.ipv6.conf.all.forwarding":
+		family = "net.ipv6.conf."
+	default:
+		return nil, nil
+	}
+	dir := "/proc/sys/" + strings.ReplaceAll(strings.TrimSuffix(family, "."), ".", "/")
+	interfaces, err := env.Files.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the kernel parameters of interfaces: %w", err)
+	}
+	for _, i := range interfaces {
+		if i != "all" {
+			names = append(names, family+strings.ReplaceAll(i, ".", "/")+".forwarding")
+		}
+	}
+	return names, nil
 }
 
 func (s Sysctl) observeMissing(env *Env) (Observed, error) {
@@ -143,18 +183,33 @@ func (s Sysctl) Undo(_ context.Context, env *Env, previous Observed) error {
 	if !ok {
 		return nil // it goes with its module
 	}
-	value, err := env.Kernel.Sysctl(s.Name)
+	if value, err := env.Kernel.Sysctl(s.Name); err == nil && s.AtLeast && normal(value) != normal(s.Value) && enough(value, s.Value) {
+		return nil
+	}
+	if err := putBackSysctl(env, s.Name, was); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(previous.Values)) {
+		if name, ok := strings.CutPrefix(key, moved); ok {
+			if err := putBackSysctl(env, name, previous.Values[key]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// putBackSysctl sets a parameter to what it was, if it is still there.
+func putBackSysctl(env *Env, name, was string) error {
+	value, err := env.Kernel.Sysctl(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && normal(value) == normal(was) {
 		return nil
 	}
-	if err == nil && s.AtLeast && normal(value) != normal(s.Value) && enough(value, s.Value) {
-		return nil
-	}
 	if err == nil {
-		err = env.Kernel.SetSysctl(s.Name, was)
+		err = env.Kernel.SetSysctl(name, was)
 	}
 	if err != nil {
-		return fmt.Errorf("setting the kernel parameter %s back to %s: %w", s.Name, was, err)
+		return fmt.Errorf("setting the kernel parameter %s back to %s: %w", name, was, err)
 	}
 	return nil
 }

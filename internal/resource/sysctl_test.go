@@ -118,3 +118,44 @@ func TestSysctlThatWasRaisedFurther(t *testing.T) {
 		}
 	}
 }
+
+// TestSysctlThatMovesOthers is about a switch with which the kernel sets others: whoever forwarded between some interfaces and refused redirects does
+// so again.
+func TestSysctlThatMovesOthers(t *testing.T) {
+	const redirects, one, other = "net.ipv4.conf.all.accept_redirects", "net.ipv4.conf.eth0/100.forwarding", "net.ipv4.conf.eth1.forwarding"
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	for _, dir := range []string{"all", "eth0.100", "eth1"} {
+		if err := env.Files.Mkdir("/proc/sys/net/ipv4/conf/"+dir, resource.Attributes{Mode: 0o755}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := map[string]string{"net.ipv4.ip_forward": "0", redirects: "0", one: "1", other: "0"}
+	for name, value := range before {
+		m.DeclareSysctl(name, value, "")
+	}
+	s := resource.Sysctl{Name: "net.ipv4.ip_forward", Value: "1"}
+	found, err := s.Observe(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled(t, s, env)
+	// As the kernel does when it is set to 0 again.
+	for name, value := range map[string]string{redirects: "1", one: "0", other: "0"} {
+		m.SetSysctl(name, value)
+	}
+	for range 2 { // the second time there is nothing to do
+		if err := s.Undo(t.Context(), env, found); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range before {
+			if value, err := env.Kernel.Sysctl(name); err != nil || value != want {
+				t.Errorf("%s was put back to %s, not %s (%v)", name, value, want, err)
+			}
+		}
+	}
+	found.Values["moved net.ipv4.conf.gone.forwarding"] = "1"
+	if err := s.Undo(t.Context(), env, found); err != nil {
+		t.Errorf("an interface that has gone: %v", err)
+	}
+}
