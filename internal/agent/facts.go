@@ -47,10 +47,9 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 		f.OS = parseOS(g.text("/usr/lib/os-release"))
 	}
 	f.Kernel = g.text("/proc/sys/kernel/osrelease")
-	f.Virtualization, f.Container = g.virtualization()
 	f.Memory = memory(g.text("/proc/meminfo"))
 	f.Cgroup = g.cgroup()
-	f.Systemd = g.systemd()
+	g.systemd(&f)
 	capabilities := boundingSet(g.text("/proc/1/status"))
 	f.RaisePriority = capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0
 	f.SetClock = capabilities&(1<<unix.CAP_SYS_TIME) != 0
@@ -62,17 +61,6 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 		f.Packages = "apt"
 	case g.there("/usr/bin/dnf"):
 		f.Packages = "dnf"
-	}
-	switch {
-	case g.active("firewalld.service"):
-		f.Firewall = "firewalld"
-	case g.active("ufw.service") && strings.Contains(g.text("/etc/ufw/ufw.conf"), "ENABLED=yes"):
-		f.Firewall = "ufw"
-	}
-	for _, unit := range clocks {
-		if g.active(unit) {
-			f.Clocks = append(f.Clocks, unit)
-		}
 	}
 	f.Addresses, err = addresses()
 	g.note(err)
@@ -109,11 +97,6 @@ func (g *gathering) text(path string) string {
 func (g *gathering) there(path string) bool {
 	_, err := g.env.Files.Stat(path)
 	return err == nil
-}
-
-func (g *gathering) active(unit string) bool {
-	s, err := g.env.Systemd.Unit(g.ctx, unit)
-	return err == nil && s.Active == "active"
 }
 
 func (g *gathering) json(path string, v any) bool {
@@ -202,29 +185,44 @@ func (g *gathering) cgroup() int {
 	return 0
 }
 
-func (g *gathering) virtualization() (name string, container bool) {
-	o, err := g.env.Exec.Run(g.ctx, resource.Command{Name: "systemd-detect-virt", Args: []string{"--container"}})
-	if name = strings.TrimSpace(o.Stdout); err == nil && name != "" && name != "none" {
-		return name, true
+// containers are the names that systemd-detect-virt(1) has for them.
+var containers = []string{"openvz", "lxc", "lxc-libvirt", "systemd-nspawn", "docker", "podman", "rkt", "wsl", "proot", "pouch", "container-other"}
+
+// systemd asks for its version, and what it knows of the machine; nothing where it does not run.
+func (g *gathering) systemd(f *facts.Host) {
+	if !g.there("/run/systemd/system") {
+		return
 	}
-	o, err = g.env.Exec.Run(g.ctx, resource.Command{Name: "systemd-detect-virt", Args: []string{"--vm"}})
-	if name = strings.TrimSpace(o.Stdout); err == nil && name != "none" {
-		return name, false
+	about, err := g.env.Systemd.About(g.ctx)
+	g.note(err)
+	f.Virtualization = about.Virtualization
+	f.Container = slices.Contains(containers, about.Virtualization)
+	// "252.38-1~deb12u1", "v255"
+	number := strings.TrimLeft(about.Version, "v")
+	if end := strings.IndexFunc(number, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		number = number[:end]
 	}
-	return "", false
+	f.Systemd, _ = strconv.Atoi(number)
+	active, err := g.env.Systemd.Active(g.ctx, append([]string{firewalld, ufw}, clocks...)...)
+	g.note(err)
+	for _, unit := range clocks {
+		if slices.Contains(active, unit) {
+			f.Clocks = append(f.Clocks, unit)
+		}
+	}
+	switch {
+	case slices.Contains(active, firewalld):
+		f.Firewall = "firewalld"
+	case slices.Contains(active, ufw) && strings.Contains(g.text("/etc/ufw/ufw.conf"), "ENABLED=yes"):
+		f.Firewall = "ufw"
+	}
 }
 
-func (g *gathering) systemd() int {
-	if !g.there("/run/systemd/system") {
-		return 0
-	}
-	o, err := g.env.Exec.Run(g.ctx, resource.Command{Name: "systemctl", Args: []string{"--version"}})
-	if fields := strings.Fields(o.Stdout); err == nil && len(fields) > 1 {
-		version, _ := strconv.Atoi(fields[1])
-		return version
-	}
-	return 0
-}
+// Units of firewalls.
+const (
+	firewalld = "firewalld.service"
+	ufw       = "ufw.service"
+)
 
 func (g *gathering) selinux() string {
 	switch g.text("/sys/fs/selinux/enforce") {

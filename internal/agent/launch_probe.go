@@ -57,6 +57,10 @@ func probe(ctx context.Context, c *ssh.Client, o LaunchOptions, anew bool) (prob
 	if err != nil {
 		return f, v.fails(NoShell, fmt.Errorf("looking around: %w%s", err, v.said()), "")
 	}
+	if !anew && !f.inPlace && f.dir == "" && len(f.refused) == 0 {
+		// Something is in place that cannot be trusted, so it did not look where the program could be uploaded to.
+		return probe(ctx, c, o, true)
+	}
 	return f, f.check(v)
 }
 

@@ -13,7 +13,7 @@ say system "$(uname -sm)"
 command -v sudo >/dev/null 2>&1 && say sudo
 command -v gzip >/dev/null 2>&1 && say gzip
 
-# Where a program may be uploaded to: on disks first, and on the host's own, since root may not see a home that comes over the network.
+# Where a program may be uploaded to, if it is not in place: on disks first, and on the host's own, since root may not see a home that comes over the network.
 dirs="/var/tmp /tmp $HOME /run/user/$uid /dev/shm"
 [ "$uid" = 0 ] && dirs="$dirs /var/lib /run"
 
@@ -34,6 +34,8 @@ if [ -x "$home/$digest" ]; then
 	done
 	say stat "$home/$digest $(stat -c '%u %f %s' "$home/$digest" 2>/dev/null)"
 	say runs
+	say end
+	exit
 fi
 
 for dir in $dirs; do

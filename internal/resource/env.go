@@ -69,13 +69,18 @@ type Files interface {
 
 // UnitState is what systemd says of a unit.
 type UnitState struct {
-	Load    string // "loaded", "not-found", "masked"
-	Active  string // "active", "inactive", "failed", "activating"
-	Sub     string // "running", "dead", "exited"
-	File    string // "enabled", "disabled", "static", "masked", empty
-	Result  string // of the last run: "success", "exit-code"
-	Reload  bool   // its file changed since systemd read it
-	Started time.Time
+	Load   string // "loaded", "not-found", "masked"
+	Active string // "active", "inactive", "failed", "activating"
+	Sub    string // "running", "dead", "exited"
+	File   string // "enabled", "disabled", "static", "masked", empty
+	Result string // of the last run: "success", "exit-code"
+	Reload bool   // its file changed since systemd read it
+}
+
+// SystemdInfo is what systemd says of itself.
+type SystemdInfo struct {
+	Version        string // "252.38-1~deb12u1"
+	Virtualization string // as systemd-detect-virt(1) names it; empty on bare metal
 }
 
 // Systemd is the machine's. Names are full: "containerd.service".
@@ -84,6 +89,10 @@ type Systemd interface {
 	Unit(ctx context.Context, name string) (UnitState, error)
 	// Loaded names the units in systemd's memory that match one of some patterns ("*.swap"), sorted.
 	Loaded(ctx context.Context, patterns ...string) ([]string, error)
+	// Active are those of some units that are active.
+	Active(ctx context.Context, names ...string) ([]string, error)
+	// About says what systemd is, and where it runs.
+	About(ctx context.Context) (SystemdInfo, error)
 	// DaemonReload makes systemd read its units again.
 	DaemonReload(ctx context.Context) error
 	// Start, Stop and Restart return when it is so; their errors carry the last lines that the unit logged.

@@ -78,7 +78,7 @@ func (FstabSwap) Apply(ctx context.Context, env *Env) error {
 	if err := f.write(env, withoutSwap(f.text)); err != nil {
 		return err
 	}
-	return env.Systemd.DaemonReload(ctx)
+	return reloadSwaps(ctx, env)
 }
 
 // Undo makes lines of them again.
@@ -89,6 +89,14 @@ func (FstabSwap) Undo(ctx context.Context, env *Env, previous Observed) error {
 	}
 	if err := f.write(env, withSwap(f.text)); err != nil {
 		return err
+	}
+	return reloadSwaps(ctx, env)
+}
+
+// reloadSwaps has systemd make its swap units anew. In containers it makes none (systemd-fstab-generator(8)).
+func reloadSwaps(ctx context.Context, env *Env) error {
+	if env.Kernel.Shared() {
+		return nil
 	}
 	return env.Systemd.DaemonReload(ctx)
 }

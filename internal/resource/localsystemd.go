@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
@@ -71,19 +70,8 @@ func (l *LocalSystemd) Unit(ctx context.Context, name string) (UnitState, error)
 		s, _ := properties[property].(string)
 		return s
 	}
-	u := UnitState{Load: text("LoadState"), Active: text("ActiveState"), Sub: text("SubState"), File: text("UnitFileState")}
+	u := UnitState{Load: text("LoadState"), Active: text("ActiveState"), File: text("UnitFileState")}
 	u.Reload, _ = properties["NeedDaemonReload"].(bool)
-	if micros, ok := properties["ActiveEnterTimestamp"].(uint64); ok && micros > 0 {
-		u.Started = time.UnixMicro(int64(micros))
-	}
-	// A timer has no result of interest, and a target none at all.
-	if kind, ok := map[string]string{"service": "Service", "socket": "Socket", "swap": "Swap", "mount": "Mount"}[name[strings.LastIndex(name, ".")+1:]]; ok {
-		result, err := conn.GetUnitTypePropertyContext(ctx, name, kind, "Result")
-		if err != nil {
-			return UnitState{}, fmt.Errorf("asking systemd for %s: %w", name, err)
-		}
-		u.Result, _ = result.Value.Value().(string)
-	}
 	return u, nil
 }
 
@@ -103,6 +91,44 @@ func (l *LocalSystemd) Loaded(ctx context.Context, patterns ...string) ([]string
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// Active asks for all units at once.
+func (l *LocalSystemd) Active(ctx context.Context, names ...string) ([]string, error) {
+	conn, err := l.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := conn.ListUnitsByNamesContext(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("asking systemd for units: %w", err)
+	}
+	var active []string
+	for _, u := range found {
+		if u.ActiveState == "active" {
+			active = append(active, u.Name)
+		}
+	}
+	return active, nil
+}
+
+// About asks systemd's manager; the names of its properties are in org.freedesktop.systemd1(5).
+func (l *LocalSystemd) About(ctx context.Context) (SystemdInfo, error) {
+	conn, err := l.connect(ctx)
+	if err != nil {
+		return SystemdInfo{}, err
+	}
+	var about SystemdInfo
+	for name, value := range map[string]*string{"Version": &about.Version, "Virtualization": &about.Virtualization} {
+		quoted, err := conn.GetManagerProperty(name)
+		if err != nil {
+			return about, fmt.Errorf("asking systemd for its property %s: %w", name, err)
+		}
+		if *value, err = strconv.Unquote(quoted); err != nil {
+			return about, fmt.Errorf("systemd says that its property %s is %s: %w", name, quoted, err)
+		}
+	}
+	return about, nil
 }
 
 // DaemonReload returns when systemd has read its units.

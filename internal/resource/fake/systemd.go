@@ -116,7 +116,7 @@ func (s systemd) Unit(_ context.Context, name string) (resource.UnitState, error
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	u := s.m.unit(name)
-	st := resource.UnitState{Load: s.m.load(name, u), Active: u.active, Sub: u.sub, File: s.m.unitFile(name, u), Result: u.result, Started: u.since}
+	st := resource.UnitState{Load: s.m.load(name, u), Active: u.active, File: s.m.unitFile(name, u)}
 	now := s.m.nodes[path.Join(unitDir, name)]
 	st.Reload = u.read != nil && u.read != now && (now == nil || string(now.content) != string(u.read.content))
 	return st, nil
@@ -141,6 +141,22 @@ func (s systemd) Loaded(_ context.Context, patterns ...string) ([]string, error)
 		}
 	}
 	return names, nil
+}
+
+func (s systemd) Active(_ context.Context, names ...string) ([]string, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	var active []string
+	for _, name := range names {
+		if u := s.m.units[name]; u != nil && u.active == "active" {
+			active = append(active, name)
+		}
+	}
+	return active, nil
+}
+
+func (systemd) About(context.Context) (resource.SystemdInfo, error) {
+	return resource.SystemdInfo{Version: "252.38-1~deb12u1"}, nil
 }
 
 func (s systemd) DaemonReload(context.Context) error {
