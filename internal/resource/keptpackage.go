@@ -48,7 +48,8 @@ func keepPackage(ctx context.Context, env *Env, name, file string) error {
 	}
 	paths := strings.Split(strings.TrimSpace(list), "\n")
 	if i := slices.IndexFunc(paths, func(p string) bool { return !strings.HasPrefix(p, "/") }); i >= 0 {
-		return fmt.Errorf("some of its files are elsewhere than it says (%s), which is more than this program can keep; end that with dpkg-divert, or remove the package yourself", paths[i])
+		return fmt.Errorf("some of its files are elsewhere than it says (%s), which is more than this program can keep; "+
+			"end that with dpkg-divert, or remove the package yourself", paths[i])
 	}
 	for name, sum := range conffiles {
 		is, err := isTouched(env, name, sum)

@@ -73,7 +73,8 @@ func (p Packages) mayReplace(o Observed, goes []string) error {
 	if len(others) == 0 {
 		return nil
 	}
-	return BlockedError{fmt.Sprintf("installing %s would remove %s from this machine; remove it yourself if nobody needs it, or take what it is in the way of out of the cluster file",
+	return BlockedError{fmt.Sprintf("installing %s would remove %s from this machine; remove it yourself if nobody needs it, "+
+		"or have the cluster file not ask for what it is in the way of",
 		strings.Join(missing, ", "), strings.Join(others, ", "))}
 }
 
@@ -192,7 +193,8 @@ func install(ctx context.Context, env *Env, name string) (back bool, err error) 
 		return false, fmt.Errorf("running dpkg: %w", err)
 	}
 	if strings.Contains(out.Stderr, "conflicting packages - not installing") {
-		env.progress(fmt.Sprintf("the package %s, which was there before, stays away, since another has its place by now: %s", name, conflict(out.Stderr)))
+		env.progress(fmt.Sprintf("the package %s, which was there before, stays away, since another has its place by now: %s",
+			name, conflict(out.Stderr)))
 		return false, nil
 	}
 	_, err = judge(env, c, out)
