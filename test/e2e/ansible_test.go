@@ -197,7 +197,7 @@ hostname; cat /etc/hostname
 sed 's/^/hosts: /' /etc/hosts
 grep -n swap /etc/fstab | sed 's/#kubewright# */#/'
 for f in /etc/sysctl.d/* /etc/systemd/*.conf.d/*; do stat -c '%n %a %U:%G' $f; grep -v -e '^#' -e '^$' $f | sed "s|^|$f: |"; done
-sed -n 's/^-\?\([a-z].*\) = .*/\1/p' /etc/sysctl.d/90-kubewright.conf | xargs sysctl -e
+sed -n 's/^-\?\([a-z].*\) = .*/\1/p' /etc/sysctl.d/zz-kubewright.conf | xargs sysctl -e
 stat -c '%n %a %U:%G' /var/log/journal
 systemctl is-active systemd-journald
 systemctl list-units --all --plain --no-legend '*.swap' | sed 's/^/unit: /'

@@ -124,9 +124,10 @@ func dotted(name string) string {
 	}, name)
 }
 
-// sysctls are set now and at boot. Limits that a host has more of are left so, now and at boot; what the cluster file says is set as it says.
+// sysctls are set now and at boot. The file comes after others, /etc/sysctl.conf (as 99-sysctl.conf) and k8s.conf of many a guide among them: the last one that
+// names a parameter wins, and it is no use to set what the next boot sets otherwise. Limits that a host has more of are left so, now and at boot; what the cluster file says is set as it says.
 func sysctls(p v1alpha1.HostPreparation) []resource.Resource {
-	boot := resource.SysctlFile{Path: "/etc/sysctl.d/90-kubewright.conf", Header: header("hostPreparation.sysctls")}
+	boot := resource.SysctlFile{Path: "/etc/sysctl.d/zz-kubewright.conf", Header: header("hostPreparation.sysctls")}
 	var now []resource.Resource
 	for _, q := range wanted(p) {
 		now = append(now, resource.Sysctl{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless, Module: q.module})
