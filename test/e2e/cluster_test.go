@@ -311,7 +311,7 @@ func (o operator) settled(t testing.TB) {
 func (o operator) drift(t *testing.T) {
 	t.Helper()
 	hands := map[string]string{
-		"m1": "echo 'vm.swappiness = 60' >>/etc/sysctl.d/90-kubewright.conf; rm /etc/welcome",
+		"m1": "echo 'vm.swappiness = 60' >>/etc/sysctl.d/zz-kubewright.conf; rm /etc/welcome",
 		"m2": "sysctl -qw net.ipv4.ip_forward=0",
 		"m3": "echo '/dev/sdz1 none swap sw 0 0' >>/etc/fstab; hostname elsewhere",
 		"m4": "systemctl stop containerd; rm /usr/local/bin/runc",
@@ -326,7 +326,7 @@ func (o operator) drift(t *testing.T) {
 	}
 	p := o.plan(t)
 	want := []string{
-		"m1 file /etc/welcome", "m1 sysctl-file /etc/sysctl.d/90-kubewright.conf", "m2 sysctl net.ipv4.ip_forward", "m3 fstab swap", "m3 hostname static",
+		"m1 file /etc/welcome", "m1 sysctl-file /etc/sysctl.d/zz-kubewright.conf", "m2 sysctl net.ipv4.ip_forward", "m3 fstab swap", "m3 hostname static",
 		"m4 program runc", "m4 unit containerd.service", "m5 block /etc/hosts cluster", "m5 file /etc/containerd/config.toml", "m5 unit containerd.service",
 	}
 	if got := p.changes(); !slices.Equal(got, want) {
@@ -461,7 +461,7 @@ sysctl -a 2>/dev/null | sed 's/^/sysctl /'
 cat /proc/swaps | sed 's/^/swap /'
 ps -eo comm= | sort | uniq -c | sed 's/^/process /'
 hostname | sed 's/^/hostname /'
-nft list ruleset | sed 's/^/firewall /'
+nft --stateless list ruleset | sed 's/^/firewall /'
 ip -br addr | sed 's/^/address /; s/@[^ ]*//; s/  */ /g'
 `
 
@@ -482,7 +482,7 @@ func snapshotOf(out string) []string {
 func volatile(line string) bool {
 	for _, part := range []string{
 		"/var/lib/systemd/", "/var/lib/dpkg/", "/var/cache/", "/var/lib/apt/", "/etc/ld.so.cache", "/run/user", "/run/log", "/run/sshd", "/run/utmp", "/root/.ssh",
-		"/var/lib/private", "sysctl fs.dentry-state", "sysctl fs.inode", "sysctl fs.file-nr", "sysctl fs.quota", "sysctl kernel.random", "sysctl kernel.ns_last_pid", "sysctl kernel.pty.nr", "sysctl net.netfilter.nf_conntrack_count",
+		"/var/lib/private", "/var/lib/ucf/", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "sysctl fs.dentry-state", "sysctl fs.inode", "sysctl fs.file-nr", "sysctl fs.quota", "sysctl kernel.random", "sysctl kernel.ns_last_pid", "sysctl kernel.pty.nr", "sysctl net.netfilter.nf_conntrack_count",
 		"sysctl kernel.loadavg", "process ", "unit session-", "unit user", "unit run-", ".scope", "/run/user", "unit systemd-tmpfiles-clean", "unit apt-daily", "unit dpkg-db-backup",
 	} {
 		if strings.Contains(line, part) && !strings.Contains(line, "kubewright") && !strings.Contains(line, "containerd") {
