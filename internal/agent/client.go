@@ -49,12 +49,12 @@ type Client struct {
 	owned   sync.WaitGroup
 	up      chan sessionUp
 	answers chan sessionDown // to what locks ask
-	locking sync.Mutex
+	asking  chan struct{}    // holds one thing while somebody asks
 }
 
 // Connect begins a session with the agent at the other end of a stream, which it owns from now on. Close ends both.
 func Connect(ctx context.Context, host string, stream io.ReadWriteCloser, blobs Blobs) (*Client, error) {
-	c := &Client{host: host, conn: newConn(stream), blobs: blobs, up: make(chan sessionUp), answers: make(chan sessionDown, 1)}
+	c := &Client{host: host, conn: newConn(stream), blobs: blobs, up: make(chan sessionUp), answers: make(chan sessionDown, 1), asking: make(chan struct{}, 1)}
 	// The session outlives the context of who connects; Close ends it.
 	c.ctx, c.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	var used atomic.Bool
@@ -69,7 +69,7 @@ func Connect(ctx context.Context, host string, stream io.ReadWriteCloser, blobs 
 		}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		// Thousands of hosts at once: buffers are taken while they are needed.
-		grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(4<<10), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(0), grpc.WithWriteBufferSize(4<<10),
 		grpc.WithIdleTimeout(0), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
 	)
 	if err != nil {
@@ -170,6 +170,9 @@ func (c *Client) supply(digest string, number int) {
 // Done is closed when the session has ended, whoever ended it.
 func (c *Client) Done() <-chan struct{} { return c.ctx.Done() }
 
+// Alive says whether the session goes on, as far as is known.
+func (c *Client) Alive() bool { return c.ctx.Err() == nil }
+
 // Close ends the session and the stream.
 func (c *Client) Close() {
 	c.stop(errUsed)
@@ -252,8 +255,12 @@ func (c *Client) Finish() {
 }
 
 func (c *Client) ask(ctx context.Context, m sessionUp) (sessionDown, error) {
-	c.locking.Lock()
-	defer c.locking.Unlock()
+	select {
+	case c.asking <- struct{}{}:
+	case <-ctx.Done():
+		return sessionDown{}, ctx.Err()
+	}
+	defer func() { <-c.asking }()
 	select {
 	case <-c.answers: // to a question that nobody waited for
 	default:

@@ -44,8 +44,8 @@ type Locker interface {
 	TryLock(h Holder) (release func(), busy *Holder, err error)
 }
 
-// grace is how long a resource in hand may go on when nobody is there to hear of it.
-const grace = 5 * time.Minute
+// Grace is how long a resource in hand may go on when nobody is there to hear of it.
+const Grace = 5 * time.Minute
 
 // Serve is the agent: it answers over a stream until that ends, or until its client says nothing for BeatTimeout. What is in hand then is
 // finished, and nothing else begun.
@@ -66,7 +66,7 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 	c := newConn(stream)
 	l := listen(c)
 	s := grpc.NewServer(grpc.ForceServerCodecV2(codec{}), grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true))
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(4<<10))
 	s.RegisterService(description(), server(a))
 	var all sync.WaitGroup
 	all.Go(func() { _ = s.Serve(l) })
@@ -80,13 +80,14 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 	a.beat = make(chan struct{}, 1)
 	all.Go(a.listenForBeats)
 	<-a.quit.Done()
+	a.refuse()
 	// Calls that wait for something end by themselves now; one that has something in hand may finish it.
 	finished := make(chan struct{})
 	all.Go(func() {
 		defer close(finished)
 		a.busy.Wait()
 	})
-	timer := time.NewTimer(grace)
+	timer := time.NewTimer(Grace)
 	defer timer.Stop()
 	select {
 	case <-finished:
@@ -124,6 +125,14 @@ type agent struct {
 	needs   map[int]*need
 	number  int
 	release func() // of the lock; nil while it is not held
+	closing bool   // no further call is to begin something
+}
+
+// refuse has no call begin anything from now on: after it, busy only falls.
+func (a *agent) refuse() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closing = true
 }
 
 func (a *agent) listenForBeats() {
@@ -458,7 +467,7 @@ func (a *agent) begin() (done func(), err error) {
 	if a.release == nil {
 		return nil, status.Error(codes.PermissionDenied, "nothing is written without the machine's lock")
 	}
-	if a.quit.Err() != nil {
+	if a.closing || a.quit.Err() != nil {
 		return nil, status.Error(codes.Unavailable, context.Cause(a.quit).Error())
 	}
 	a.busy.Add(1)

@@ -29,25 +29,43 @@ type fleet struct {
 	blobs   agent.Blobs
 	events  event.Sink
 
-	mu      sync.Mutex
 	members map[string]*member
+	// relocking holds one thing while somebody takes locks again that were lost.
+	relocking chan struct{}
+
+	mu      sync.Mutex
 	holder  *agent.Holder // whose locks are taken; nil before
+	keepers []string      // hosts of whose locks the run needs most, in the order in which they are taken
+	locked  map[string]*agent.Client
 }
 
 type member struct {
 	host v1alpha1.Host
 
-	mu     sync.Mutex // held while it is connected to
+	held   chan struct{} // holds one thing while somebody uses what follows, connects to the host or asks for its lock
 	client *agent.Client
-	locked *agent.Client // the client by which its lock is held
 	facts  facts.Host
 	err    error // why there is no client
 }
 
+func newMember(h v1alpha1.Host) *member { return &member{host: h, held: make(chan struct{}, 1)} }
+
+// hold waits until nobody else holds the member; that may take as long as connecting to it. It fails only with the context.
+func (m *member) hold(ctx context.Context) error {
+	select {
+	case m.held <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *member) letGo() { <-m.held }
+
 func newFleet(hosts []v1alpha1.Host, connect Connect, blobs agent.Blobs, events event.Sink) *fleet {
-	f := &fleet{connect: connect, blobs: blobs, events: events, members: map[string]*member{}}
+	f := &fleet{connect: connect, blobs: blobs, events: events, members: map[string]*member{}, relocking: make(chan struct{}, 1), locked: map[string]*agent.Client{}}
 	for _, h := range hosts {
-		f.members[h.Name] = &member{host: h}
+		f.members[h.Name] = newMember(h)
 	}
 	return f
 }
@@ -76,8 +94,10 @@ func (f *fleet) each(ctx context.Context, do func(m *member)) error {
 // look connects to the hosts that are not, and asks all of them what they are. Why one cannot be worked with stays with it; the others go on.
 func (f *fleet) look(ctx context.Context) error {
 	return f.each(ctx, func(m *member) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
+		if m.hold(ctx) != nil {
+			return
+		}
+		defer m.letGo()
 		again := m.client != nil
 		if err := f.ensure(ctx, m); err != nil || !again {
 			return
@@ -132,12 +152,17 @@ func (f *fleet) work(ctx context.Context, name string) (run.Host, error) {
 	f.mu.Lock()
 	holder := f.holder
 	f.mu.Unlock()
-	m := f.members[name]
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if holder == nil {
 		return nil, errors.New("the run has no locks, which is a mistake of this program")
 	}
+	if err := f.keep(ctx, *holder); err != nil {
+		return nil, err
+	}
+	m := f.members[name]
+	if err := m.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer m.letGo()
 	if err := f.ensure(ctx, m); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -150,27 +175,103 @@ func (f *fleet) work(ctx context.Context, name string) (run.Host, error) {
 	return m.client, nil
 }
 
-// lock takes the lock of a host that is connected to. An agent of this run whose connection was cut may still be finishing what it had in hand; it is
-// waited for.
+// take has the run work with the locks that were taken, and takes those of all other hosts that answer, so that what another run left in hand is finished before
+// anybody looks.
+func (f *fleet) take(ctx context.Context, h agent.Holder, keepers []string) error {
+	f.mu.Lock()
+	f.holder, f.keepers = &h, keepers
+	f.mu.Unlock()
+	return f.each(ctx, func(m *member) {
+		if m.hold(ctx) != nil {
+			return
+		}
+		defer m.letGo()
+		if m.client != nil {
+			_ = f.lock(ctx, m, h) // who works on it tries again, and says why it cannot be had
+		}
+	})
+}
+
+// holds says whether the lock of a host is held by the agent that a client speaks to.
+func (f *fleet) holds(host string, c *agent.Client) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return c != nil && f.locked[host] == c
+}
+
+// holdsMost says whether the run has the locks of most keepers.
+func (f *fleet) holdsMost() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, name := range f.keepers {
+		if c := f.locked[name]; c != nil && c.Alive() {
+			n++
+		}
+	}
+	return 2*n > len(f.keepers)
+}
+
+// keep takes locks again that were lost with the connections to keepers, until the run has most of them. If another run took them meanwhile, this one
+// is over.
+func (f *fleet) keep(ctx context.Context, h agent.Holder) error {
+	if f.holdsMost() {
+		return nil
+	}
+	select {
+	case f.relocking <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-f.relocking }()
+	var silent []error
+	for _, name := range f.keepers {
+		if f.holdsMost() {
+			return nil
+		}
+		busy, err := lockHost{f, f.members[name]}.Lock(ctx, h)
+		switch {
+		case err != nil:
+			silent = append(silent, err)
+		case busy != nil && busy.Run != h.Run:
+			return &run.BusyError{Host: name, Holder: *busy}
+		case busy != nil:
+			silent = append(silent, fmt.Errorf("the agent of before on %s is finishing what it had in hand", name))
+		}
+	}
+	if f.holdsMost() {
+		return nil
+	}
+	return &agent.LostError{Host: "the run", Err: fmt.Errorf("the locks of most control-plane and etcd hosts were lost: %w", errors.Join(silent...))}
+}
+
+// finishing is how long an agent may go on after its run has ended.
+const finishing = agent.BeatTimeout + agent.Grace + 10*time.Second
+
+// lock takes the lock of a host that is connected to and held. An agent whose connection was cut may still be finishing what it had in hand, also one of another run:
+// this one has the locks of most keepers, so the other is over. It is waited for.
 func (f *fleet) lock(ctx context.Context, m *member, h agent.Holder) error {
-	if m.locked == m.client {
+	if f.holds(m.host.Name, m.client) {
 		return nil
 	}
 	said := false
-	for {
+	for start := time.Now(); ; {
 		busy, err := m.client.Lock(ctx, h)
 		switch {
 		case err != nil:
 			return err
 		case busy == nil:
-			m.locked = m.client
+			f.mu.Lock()
+			f.locked[m.host.Name] = m.client
+			f.mu.Unlock()
 			return nil
-		case busy.Run != h.Run:
+		case time.Since(start) > finishing:
 			return &run.BusyError{Host: m.host.Name, Holder: *busy}
 		}
 		if !said {
 			said = true
-			f.event(event.Event{Kind: event.LockWaiting, Host: m.host.Name, Message: "the agent of before is finishing what it had in hand"})
+			f.event(event.Event{Kind: event.LockWaiting, Host: m.host.Name,
+				Message: fmt.Sprintf("an agent of before (run %s) is finishing what it had in hand", busy.Run)})
 		}
 		timer := time.NewTimer(time.Second)
 		select {
@@ -182,35 +283,43 @@ func (f *fleet) lock(ctx context.Context, m *member, h agent.Holder) error {
 	}
 }
 
-// Lock is for the locks of keepers.
+// lockHost is for the locks of keepers.
 type lockHost struct {
 	f *fleet
 	m *member
 }
 
 func (l lockHost) Lock(ctx context.Context, h agent.Holder) (*agent.Holder, error) {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
+	if err := l.m.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer l.m.letGo()
 	if err := l.f.ensure(ctx, l.m); err != nil {
 		return nil, &agent.LostError{Host: l.m.host.Name, Err: err}
 	}
-	if l.m.locked == l.m.client {
+	if l.f.holds(l.m.host.Name, l.m.client) {
 		return nil, nil
 	}
 	busy, err := l.m.client.Lock(ctx, h)
 	if busy == nil && err == nil {
-		l.m.locked = l.m.client
+		l.f.mu.Lock()
+		l.f.locked[l.m.host.Name] = l.m.client
+		l.f.mu.Unlock()
 	}
 	return busy, err
 }
 
 func (l lockHost) Unlock(ctx context.Context) error {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	if l.m.client == nil || l.m.locked != l.m.client {
+	if err := l.m.hold(ctx); err != nil {
+		return err
+	}
+	defer l.m.letGo()
+	if !l.f.holds(l.m.host.Name, l.m.client) {
 		return nil
 	}
-	l.m.locked = nil
+	l.f.mu.Lock()
+	delete(l.f.locked, l.m.host.Name)
+	l.f.mu.Unlock()
 	return l.m.client.Unlock(ctx)
 }
 
@@ -219,8 +328,8 @@ func (f *fleet) close() {
 	var all sync.WaitGroup
 	for _, m := range f.members {
 		all.Go(func() {
-			m.mu.Lock()
-			defer m.mu.Unlock()
+			_ = m.hold(context.Background()) // whoever holds it lets go at the end of their context
+			defer m.letGo()
 			if m.client != nil {
 				m.client.Close()
 			}

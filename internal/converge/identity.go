@@ -44,9 +44,10 @@ func identify(c *cluster.Cluster, hosts map[string]facts.Host, fresh string) (id
 		}
 		return "", []plan.Problem{{Message: "the control-plane and etcd hosts belong to different clusters: " + strings.Join(all, "; "),
 			Remedy: "Leave those in the file that belong together; \"kubewright reset\" makes a host free for another cluster", Blocks: true}}
-	case len(byID) == 0 && 2*answered <= len(keepers):
+	case len(byID) == 0 && answered < len(keepers):
+		// The ID may be on one of the others: a run that made it up may have got no further.
 		return "", []plan.Problem{{Message: fmt.Sprintf("only %d of %d control-plane and etcd hosts answered, and none belongs to a cluster: whether there is one already cannot be known", answered, len(keepers)),
-			Remedy: "Bring most of them back, and run again", Blocks: true}}
+			Remedy: "Bring all of them back, or take those out of the file that shall not be in it, and run again", Blocks: true}}
 	case len(byID) == 0:
 		id = fresh
 	}
@@ -73,15 +74,28 @@ func identify(c *cluster.Cluster, hosts map[string]facts.Host, fresh string) (id
 	return id, problems
 }
 
+// identitySteps write the ID of the cluster on hosts: first on most of those that later runs learn it from.
 func identitySteps(c *cluster.Cluster, hosts map[string]facts.Host, id string) []plan.Step {
+	known := plan.Condition{Name: "most control-plane and etcd hosts know their cluster"}
+	keeps := map[string]bool{}
+	for _, h := range c.Keepers() {
+		keeps[h.Name] = true
+		known.Of = append(known.Of, plan.StepID{Host: h.Name, Name: identityStep})
+	}
+	known.AtLeast = len(known.Of)/2 + 1
 	var steps []plan.Step
 	for _, h := range c.Hosts {
-		if _, ok := hosts[h.Name]; ok {
-			steps = append(steps, plan.Step{
-				StepID:    plan.StepID{Host: h.Name, Name: identityStep},
-				Resources: []resource.Resource{resource.Identity{Cluster: id, ClusterName: c.Name}},
-			})
+		if _, ok := hosts[h.Name]; !ok {
+			continue
 		}
+		s := plan.Step{
+			StepID:    plan.StepID{Host: h.Name, Name: identityStep},
+			Resources: []resource.Resource{resource.Identity{Cluster: id, ClusterName: c.Name}},
+		}
+		if !keeps[h.Name] {
+			s.Requires = []plan.Condition{known}
+		}
+		steps = append(steps, s)
 	}
 	return steps
 }

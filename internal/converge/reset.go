@@ -40,6 +40,10 @@ func (s *Session) Reset(ctx context.Context, names []string) error {
 	if err := s.Lock(ctx); err != nil {
 		return err
 	}
+	// Another run may have been at work between the first look and the lock.
+	if err := s.fleet.look(ctx); err != nil {
+		return err
+	}
 	hosts, _ := s.Facts()
 	all, _ := inventory(s.o.Cluster, hosts, nil)
 	var gone []string
@@ -53,7 +57,7 @@ func (s *Session) Reset(ctx context.Context, names []string) error {
 		}
 		h := all.Hosts[i]
 		gone = append(gone, name)
-		s.fleet.members[name] = &member{host: v1alpha1.Host{Name: h.Name, Address: h.Address, SSH: v1alpha1.SSH{Port: h.Port, User: h.User, Bastion: h.Bastion, Key: h.Key}}}
+		s.fleet.members[name] = newMember(v1alpha1.Host{Name: h.Name, Address: h.Address, SSH: v1alpha1.SSH{Port: h.Port, User: h.User, Bastion: h.Bastion, Key: h.Key}})
 	}
 	id, _ := identify(s.o.Cluster, hosts, "")
 	s.fleet.event(event.Event{Kind: event.RoundStarted, Total: len(names)})

@@ -257,6 +257,7 @@ func groups(c *cluster.Cluster) []plan.Group {
 // Lock takes the locks of most of the hosts that hold the cluster together. It waits for another run, and says so, as long as the context lasts.
 func (s *Session) Lock(ctx context.Context) error {
 	var keepers []run.Keeper
+	var names []string
 	hosts := s.o.Cluster.Keepers()
 	slices.SortFunc(hosts, func(a, b v1alpha1.Host) int { return compareAddresses(a.Address, b.Address) })
 	for _, h := range hosts {
@@ -264,7 +265,7 @@ func (s *Session) Lock(ctx context.Context) error {
 		if m := s.fleet.members[h.Name]; m.client != nil {
 			k.Host = lockHost{s.fleet, m}
 		}
-		keepers = append(keepers, k)
+		keepers, names = append(keepers, k), append(names, h.Name)
 	}
 	err := run.Lock(ctx, keepers, s.o.Holder, func(busy *run.BusyError) {
 		s.fleet.event(event.Event{Kind: event.LockWaiting, Host: busy.Host, Message: "waiting: " + busy.Error()})
@@ -272,9 +273,9 @@ func (s *Session) Lock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.fleet.mu.Lock()
-	s.fleet.holder = &s.o.Holder
-	s.fleet.mu.Unlock()
+	if err := s.fleet.take(ctx, s.o.Holder, names); err != nil {
+		return err
+	}
 	s.fleet.event(event.Event{Kind: event.LockTaken})
 	return nil
 }
@@ -344,6 +345,10 @@ const maxRounds = 50
 // is finished.
 func (s *Session) Apply(ctx context.Context, ask func(*plan.Plan) error) error {
 	if err := s.Lock(ctx); err != nil {
+		return err
+	}
+	// Another run may have been at work between the first look and the lock.
+	if err := s.fleet.look(ctx); err != nil {
 		return err
 	}
 	asked := false

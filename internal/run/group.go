@@ -9,27 +9,44 @@ import (
 // group is the state of a group while a plan is executed.
 type group struct {
 	plan.Group
-	well      map[string]bool // members that are known not to be are false; others are taken to be well
-	disturbed map[string]bool // members that were well and are being worked on
-	failed    map[string]bool // members that were disturbed and did not become well again
-	succeeded bool            // one was disturbed and became well again
+	unwell    map[string]map[string]bool // why members are not well: the names of steps, or gone; others are taken to be well
+	disturbed map[string]int             // members that were well and are being worked on: how many steps do
+	failed    map[string]bool            // members that were disturbed and did not become well again
+	succeeded bool                       // one was disturbed and became well again
 }
 
+// gone is why a member is not counted on that does not answer. It may be well all the same.
+const gone = ""
+
 func newGroup(g plan.Group) *group {
-	s := &group{Group: g, well: map[string]bool{}, disturbed: map[string]bool{}, failed: map[string]bool{}}
+	s := &group{Group: g, unwell: map[string]map[string]bool{}, disturbed: map[string]int{}, failed: map[string]bool{}}
 	for _, m := range g.Members {
-		s.well[m] = true
+		s.unwell[m] = map[string]bool{}
 	}
 	return s
 }
 
-func (g *group) isWell(host string) bool { return g.well[host] }
+// isWell says whether a member is well as far as is known, so that work on it may disturb it.
+func (g *group) isWell(host string) bool {
+	u := g.unwell[host]
+	return len(u) == 0 || len(u) == 1 && u[gone]
+}
+
+// countsOn says whether others may be disturbed because a member is well.
+func (g *group) countsOn(host string) bool { return len(g.unwell[host]) == 0 }
+
+// notWell notes that a member is not, because of a step or because it is gone.
+func (g *group) notWell(host, why string) {
+	if u, member := g.unwell[host]; member {
+		u[why] = true
+	}
+}
 
 // refusal says why a member that is well may not be disturbed now; empty if it may.
 func (g *group) refusal(host string) string {
 	others := 0
-	for m, well := range g.well {
-		if well && m != host {
+	for m := range g.unwell {
+		if m != host && g.countsOn(m) {
 			others++
 		}
 	}
@@ -48,22 +65,29 @@ func (g *group) refusal(host string) string {
 
 func (g *group) admits(host string) bool { return g.refusal(host) == "" }
 
-// begin notes that a member that is well is disturbed from now on.
-func (g *group) begin(host string) {
-	g.well[host] = false
-	g.disturbed[host] = true
+// begin notes that a step that disturbs something begins. What was not well before is not disturbed by it.
+func (g *group) begin(host, step string) {
+	if g.isWell(host) || g.disturbed[host] > 0 {
+		g.disturbed[host]++
+	}
+	g.notWell(host, step)
 }
 
-// end notes how work on a member ended.
-func (g *group) end(host string, success bool) {
-	disturbed := g.disturbed[host]
-	delete(g.disturbed, host)
+// end notes how a step ended, and whether it was one that disturbs something.
+func (g *group) end(host, step string, disturbs, success bool) {
+	disturbed := disturbs && g.disturbed[host] > 0
+	if disturbed {
+		if g.disturbed[host]--; g.disturbed[host] == 0 {
+			delete(g.disturbed, host)
+		}
+	}
 	if success {
-		g.well[host] = true
+		delete(g.unwell[host], step)
+		delete(g.unwell[host], gone)
 		g.succeeded = g.succeeded || disturbed
 		return
 	}
-	g.well[host] = false
+	g.notWell(host, step)
 	if disturbed {
 		g.failed[host] = true
 	}

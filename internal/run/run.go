@@ -95,16 +95,17 @@ type execution struct {
 	ready  []*node
 	result Result
 
-	running  map[string]int  // steps by host
 	hosts    map[string]Host // of steps in hand
 	ended    chan ending
 	stopping bool
 }
 
+// ending is how a step ended.
 type ending struct {
-	node        *node
-	err         error
-	interrupted bool
+	node *node
+	err  error
+	// lost says that it has not, but that its host does not answer at the moment.
+	lost bool
 }
 
 // ErrUnknown is why a step is not begun of which something could not be observed.
@@ -129,7 +130,7 @@ func Run(ctx context.Context, p *plan.Plan, o Options) (Result, error) {
 }
 
 func newExecution(p *plan.Plan, o Options) *execution {
-	e := &execution{o: o, nodes: map[plan.StepID]*node{}, groups: map[string]*group{}, running: map[string]int{}, ended: make(chan ending)}
+	e := &execution{o: o, nodes: map[plan.StepID]*node{}, groups: map[string]*group{}, ended: make(chan ending)}
 	changes := map[plan.StepID]*plan.StepChange{}
 	for i := range p.Steps {
 		changes[p.Steps[i].StepID] = &p.Steps[i]
@@ -168,12 +169,22 @@ func newExecution(p *plan.Plan, o Options) *execution {
 	for _, g := range p.Groups {
 		e.groups[g.Name] = newGroup(g)
 	}
+	for host := range p.Missing {
+		e.lost(host)
+	}
 	for _, n := range e.order {
 		if g := e.groups[n.Group]; g != nil && (n.state == failed || n.change != nil && len(n.change.Unwell) > 0) {
-			g.well[n.Host] = false
+			g.notWell(n.Host, n.Name)
 		}
 	}
 	return e
+}
+
+// lost notes that a host does not answer, so that none of the groups that it is in counts on it.
+func (e *execution) lost(host string) {
+	for _, g := range e.groups {
+		g.notWell(host, gone)
+	}
 }
 
 func (e *execution) run(ctx context.Context) error {
@@ -200,7 +211,6 @@ func (e *execution) run(ctx context.Context) error {
 				}
 				inHand++
 				n.state = running
-				e.running[n.Host]++
 				e.event(event.Event{Kind: event.StepStarted, Host: n.Host, Step: n.Name, After: n.after})
 				all.Go(func() {
 					err := e.step(ctx, n, func(h Host) {
@@ -226,6 +236,10 @@ func (e *execution) run(ctx context.Context) error {
 			}
 			mu.Unlock()
 		case end := <-e.ended:
+			if end.lost {
+				e.lost(end.node.Host)
+				continue
+			}
 			inHand--
 			e.end(end)
 		}
@@ -301,13 +315,16 @@ func (e *execution) next() *node {
 	for i, n := range e.ready {
 		if e.free(n) {
 			e.ready = slices.Delete(e.ready, i, i+1)
+			if g := e.groups[n.Group]; g != nil && n.change.Disturbs() {
+				g.begin(n.Host, n.Name)
+			}
 			return n
 		}
 	}
 	for i, n := range e.ready {
 		if g := e.groups[n.Group]; g.admits(n.Host) {
 			e.ready = slices.Delete(e.ready, i, i+1)
-			g.begin(n.Host)
+			g.begin(n.Host, n.Name)
 			return n
 		}
 	}
@@ -322,12 +339,11 @@ func (e *execution) free(n *node) bool {
 
 func (e *execution) end(end ending) {
 	n := end.node
-	if e.running[n.Host]--; e.running[n.Host] == 0 {
-		delete(e.running, n.Host)
+	if _, lost := errors.AsType[*agent.LostError](end.err); lost {
+		e.lost(n.Host)
 	}
-	g := e.groups[n.Group]
-	if g != nil {
-		g.end(n.Host, end.err == nil)
+	if g := e.groups[n.Group]; g != nil {
+		g.end(n.Host, n.Name, n.change.Disturbs(), end.err == nil)
 	}
 	switch {
 	case end.err == nil:
@@ -380,6 +396,9 @@ func (e *execution) step(ctx context.Context, n *node, use func(Host)) error {
 			return err
 		case attempt == e.o.Attempts:
 			return fmt.Errorf("%w (tried %d times)", err, attempt)
+		}
+		if _, lost := errors.AsType[*agent.LostError](err); lost {
+			e.ended <- ending{node: n, lost: true}
 		}
 		e.event(event.Event{Kind: event.StepRetried, Host: n.Host, Step: n.Name, Message: err.Error()})
 		timer := time.NewTimer(pause)
