@@ -121,8 +121,7 @@ func (l *ownedList) add(r resource.Resource, before resource.Observed) error {
 		l.entries[i].Resource = encoded
 		return l.write(ownedFile, l.entries)
 	}
-	e := entry{ID: r.ID(), Resource: encoded, Previous: before}
-	e.Previous.Text, e.Previous.Note, e.Previous.Pending = "", "", nil
+	e := entry{ID: r.ID(), Resource: encoded, Previous: remembered(before)}
 	if k, ok := r.(resource.Keeper); ok {
 		for _, p := range k.Keeps() {
 			if err := l.keep(p); err != nil {
@@ -141,6 +140,12 @@ func (l *ownedList) add(r resource.Resource, before resource.Observed) error {
 	return l.write(ownedFile, l.entries)
 }
 
+// remembered is what is kept of an observation.
+func remembered(o resource.Observed) resource.Observed {
+	o.Text, o.Note, o.Pending = "", "", nil
+	return o
+}
+
 // missing are the directories above a path that are not there, the lowest first, after those that are known.
 func (l *ownedList) missing(file string, known []string) ([]string, error) {
 	var lower []string
@@ -157,8 +162,14 @@ func (l *ownedList) missing(file string, known []string) ([]string, error) {
 	return append(lower, known...), nil
 }
 
+// foundResource is one that was as it shall be, and what was observed of it then.
+type foundResource struct {
+	resource.Resource
+	observed resource.Observed
+}
+
 // adopt remembers resources that were found as they shall be.
-func (l *ownedList) adopt(found []resource.Resource) error {
+func (l *ownedList) adopt(found []foundResource) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.load(); err != nil {
@@ -169,11 +180,11 @@ func (l *ownedList) adopt(found []resource.Resource) error {
 		if l.find(r.ID()) >= 0 {
 			continue
 		}
-		encoded, err := resource.Encode(r)
+		encoded, err := resource.Encode(r.Resource)
 		if err != nil {
 			return err
 		}
-		l.entries = append(l.entries, entry{ID: r.ID(), Resource: encoded, Found: true})
+		l.entries = append(l.entries, entry{ID: r.ID(), Resource: encoded, Previous: remembered(r.observed), Found: true})
 		added = true
 	}
 	if !added {

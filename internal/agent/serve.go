@@ -504,7 +504,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 	if err != nil {
 		return explainError(err)
 	}
-	var found []resource.Resource // as they shall be
+	var found []foundResource
 	for _, each := range st.resources {
 		if err := a.over(s); err != nil {
 			return err
@@ -526,7 +526,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 			}
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
-		changed, err := a.applyResource(env, each, st.resources, boot)
+		before, changed, err := a.applyResource(env, each, st.resources, boot)
 		env.Progress = nil
 		close(messages)
 		<-said
@@ -534,7 +534,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 			return explainError(fmt.Errorf("%s: %w", id, err))
 		}
 		if !changed {
-			found = append(found, each)
+			found = append(found, foundResource{each, before})
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: changed})
 	}
@@ -542,27 +542,27 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 }
 
 // applyResource makes a resource true if it is not, and makes sure that it is. What has to be remembered is written before.
-func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []resource.Resource, boot string) (changed bool, err error) {
-	o, err := r.Observe(a.work, env)
+func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []resource.Resource, boot string) (before resource.Observed, changed bool, err error) {
+	before, err = r.Observe(a.work, env)
 	if err != nil {
-		return false, err
+		return before, false, err
 	}
-	if o.Blocked != "" {
-		return false, resource.BlockedError{Reason: o.Blocked}
+	if before.Blocked != "" {
+		return before, false, resource.BlockedError{Reason: before.Blocked}
 	}
 	pending, err := a.owned.pending(r, boot)
 	if err != nil {
-		return false, err
+		return before, false, err
 	}
-	differs := len(r.Diff(o)) > 0
+	differs := len(r.Diff(before)) > 0
 	if !differs && len(pending) == 0 {
-		return false, nil
+		return before, false, nil
 	}
-	if err := a.owned.add(r, o); err != nil {
-		return false, fmt.Errorf("remembering what was there before: %w", err)
+	if err := a.owned.add(r, before); err != nil {
+		return before, false, fmt.Errorf("remembering what was there before: %w", err)
 	}
 	if err := a.owned.mark(r, step, boot); err != nil {
-		return false, fmt.Errorf("remembering what it triggers: %w", err)
+		return before, false, fmt.Errorf("remembering what it triggers: %w", err)
 	}
 	if t, ok := r.(resource.Triggered); ok && len(pending) > 0 {
 		err = t.Fire(a.work, env)
@@ -570,21 +570,22 @@ func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []res
 		err = r.Apply(a.work, env)
 	}
 	if err != nil {
-		return false, err
+		return before, false, err
 	}
 	if err := a.owned.unmark(r.ID()); err != nil {
-		return false, err
+		return before, false, err
 	}
-	if o, err = r.Observe(a.work, env); err != nil {
-		return true, fmt.Errorf("looking whether it is so now: %w", err)
+	now, err := r.Observe(a.work, env)
+	if err != nil {
+		return before, true, fmt.Errorf("looking whether it is so now: %w", err)
 	}
-	if o.Blocked != "" {
-		return true, resource.BlockedError{Reason: o.Blocked}
+	if now.Blocked != "" {
+		return before, true, resource.BlockedError{Reason: now.Blocked}
 	}
-	for _, c := range r.Diff(o) {
-		return true, fmt.Errorf("it was applied, but still differs: %s. Does something else on the machine change it back?", c)
+	for _, c := range r.Diff(now) {
+		return before, true, fmt.Errorf("it was applied, but still differs: %s. Does something else on the machine change it back?", c)
 	}
-	return true, nil
+	return before, true, nil
 }
 
 // remove undoes resources, in the order that is given.
@@ -637,6 +638,11 @@ func (a *agent) undo(env *resource.Env, id resource.ID) error {
 	r, err := resource.Decode(e.Resource)
 	if err != nil {
 		return err
+	}
+	if f, ok := r.(resource.Filler); ok && e.Found {
+		if err := f.Empty(a.work, env, e.Previous); err != nil {
+			return err
+		}
 	}
 	if !e.Found {
 		if err := r.Undo(a.work, env, e.Previous); err != nil {

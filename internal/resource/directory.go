@@ -129,7 +129,7 @@ func (d Directory) Apply(ctx context.Context, env *Env) error {
 }
 
 // Undo takes it away if it was not there, or puts its mode and owner back, and empties it if it was empty and nothing in it is anybody else's.
-func (d Directory) Undo(_ context.Context, env *Env, previous Observed) error {
+func (d Directory) Undo(ctx context.Context, env *Env, previous Observed) error {
 	if previous.State == Absent {
 		if d.Purge {
 			if err := env.Files.RemoveAll(d.Path); err != nil {
@@ -138,10 +138,8 @@ func (d Directory) Undo(_ context.Context, env *Env, previous Observed) error {
 		}
 		return removeEmpty(env, d.Path, cmp.Or(previous.Value("missing"), d.Path))
 	}
-	if d.Purge && previous.Value(wasEmpty) != "" {
-		if err := env.Files.Clear(d.Path); err != nil {
-			return err
-		}
+	if err := d.Empty(ctx, env, previous); err != nil {
+		return err
 	}
 	if previous.Value("type") != "directory" {
 		return nil
@@ -156,6 +154,14 @@ func (d Directory) Undo(_ context.Context, env *Env, previous Observed) error {
 		return nil // somebody removed it meanwhile
 	}
 	return err
+}
+
+// Empty takes away what it holds, if it was there and held nothing.
+func (d Directory) Empty(_ context.Context, env *Env, previous Observed) error {
+	if !d.Purge || previous.Value(wasEmpty) == "" {
+		return nil
+	}
+	return env.Files.Clear(d.Path)
 }
 
 // removeEmpty removes a directory and those above it up to top, as far as they are empty.

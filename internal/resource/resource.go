@@ -36,6 +36,12 @@ type Keeper interface {
 	Keeps() []string
 }
 
+// Filler is a resource that what runs fills: a directory. It may have been found as it shall be, and still has to be emptied.
+type Filler interface {
+	// Empty takes away what it was filled with since it was observed before the first Apply.
+	Empty(ctx context.Context, env *Env, previous Observed) error
+}
+
 // Triggered is a resource that takes effect of others only when it is applied after them: a unit that reads a file when it starts.
 type Triggered interface {
 	// TriggeredBy are resources of the same step. When one of them changes, this one has to be applied.
