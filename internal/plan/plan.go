@@ -161,7 +161,9 @@ func compare(s Step, all Observation) StepChange {
 		}
 		if t, ok := r.(resource.Triggered); ok {
 			if by := triggers(t, changed, o.Pending); len(by) > 0 {
-				changes = append(changes, t.Trigger(o, by))
+				if c := t.Trigger(o, by); c.What != "" { // nothing: what reads it does not run
+					changes = append(changes, c)
+				}
 			}
 		}
 		if len(changes) == 0 {
