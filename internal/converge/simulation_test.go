@@ -293,16 +293,16 @@ func (noBlobs) Open(digest string) (io.ReadCloser, error) {
 	return nil, errors.New("there is no " + digest)
 }
 
-func (o *simOperator) open(ctx context.Context, version int) (*converge.Session, error) {
-	return converge.Open(ctx, converge.Options{
+func (o *simOperator) options(version int) converge.Options {
+	return converge.Options{
 		Cluster: &cluster.Cluster{Cluster: o.fleet.spec}, Components: o.components(version), Connect: o.connect, Blobs: noBlobs{}, Events: o.heard,
 		Holder: agent.Holder{Run: o.id, Who: "somebody", From: "somewhere", Since: time.Now(), Doing: "apply sim"},
 		Run:    run.Options{WellWithin: 30 * time.Second},
-	})
+	}
 }
 
 func (o *simOperator) apply(ctx context.Context, version int) error {
-	s, err := o.open(ctx, version)
+	s, err := converge.Open(ctx, o.options(version))
 	if err != nil {
 		return err
 	}
@@ -311,7 +311,7 @@ func (o *simOperator) apply(ctx context.Context, version int) error {
 }
 
 func (o *simOperator) reset(ctx context.Context) error {
-	s, err := o.open(ctx, 1)
+	s, err := converge.Open(ctx, o.options(1))
 	if err != nil {
 		return err
 	}
