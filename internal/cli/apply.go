@@ -37,8 +37,10 @@ Each run is recorded: see "kubewright runs".`,
 			if err != nil {
 				return err
 			}
-			if f.output == "json" && !yes && in.saved == nil {
-				return usageError{errors.New("with --output json nobody can be asked: say --yes, or name a saved plan")}
+			if !yes && in.saved == nil {
+				if err := mayAsk(c, f.output); err != nil {
+					return err
+				}
 			}
 			start := time.Now()
 			w, err := f.open(c, in, "apply")

@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/kubewright/kubewright/internal/bundle"
 )
@@ -45,7 +41,11 @@ It shows what it would remove, and asks. It waits until no other command adds to
 				if err := f.showUnneeded(c.ErrOrStderr(), found, "will be removed"); err != nil {
 					return err
 				}
-				if err := ask(c, "Remove it?", errors.New("nothing was removed")); err != nil {
+				err := ask(c, "Remove it?", errors.New("nothing was removed"))
+				if errors.Is(err, errNobody) {
+					return usageError{fmt.Errorf("%w: say --yes, or --dry-run to see what it would do", err)}
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -81,31 +81,4 @@ func (f *bundleFlags) showUnneeded(w io.Writer, u *bundle.Unneeded, what string)
 	}
 	_, err := fmt.Fprintf(w, "%s; %s %s\n", count(u.Blobs, "blob"), size(u.Bytes), what)
 	return err
-}
-
-// ask asks a person for a yes; anything else is the error declined.
-func ask(c *cobra.Command, question string, declined error) error {
-	in, ok := c.InOrStdin().(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return usageError{errors.New("nobody is there to be asked: say --yes, or --dry-run to see what it would do")}
-	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
-	answers := make(chan string, 1)
-	go func() { // ends with the answer or the program: a terminal cannot be read with a context
-		answer, err := bufio.NewReader(in).ReadString('\n')
-		if err != nil {
-			answer = ""
-		}
-		answers <- answer
-	}()
-	select {
-	case <-c.Context().Done():
-		fmt.Fprintln(c.ErrOrStderr())
-		return c.Context().Err()
-	case answer := <-answers:
-		if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-			return declined
-		}
-		return nil
-	}
 }

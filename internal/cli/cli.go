@@ -29,6 +29,11 @@ type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
+// failedError is an error that exits with exitFailed, whatever it is.
+type failedError struct{ error }
+
+func (e failedError) Unwrap() error { return e.error }
+
 // usageError is a command line that cannot be meant.
 type usageError struct{ error }
 
@@ -74,6 +79,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &exit):
 		return exit.code
+	case errors.As(err, &failedError{}):
+		return exitFailed
 	case errors.As(err, &usageError{}), errors.As(err, &machines.InvalidError{}), errors.As(err, &build.InvalidError{}), errors.As(err, &v1alpha1.InvalidError{}):
 		return exitUsage
 	}
@@ -85,11 +92,12 @@ func newRoot() *cobra.Command {
 		Use:   "kubewright",
 		Short: "Builds highly available Kubernetes clusters from one file, and keeps them so",
 		Long: `Kubewright turns one file and a set of Linux machines reachable over SSH into a production, highly available
-Kubernetes cluster. So far it makes the software that runs on nodes, and machines to try it on: local ones, on this computer.
+Kubernetes cluster. So far it makes hosts ready for one, up to a container runtime with its images; the software that runs on nodes; and machines to
+try it on: local ones, on this computer.
 
 Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line or a file is wrong, nothing was
-touched · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
-		Example:       "  kubewright bundle build\n  kubewright machines up --count 5\n  kubewright machines list\n  kubewright machines ssh m1",
+touched; with "plan --detailed-exitcode": there is something to do · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
+		Example:       "  kubewright bundle build\n  kubewright machines up --count 5\n  kubewright validate\n  kubewright plan\n  kubewright apply\n  kubewright runs show",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

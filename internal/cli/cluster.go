@@ -276,12 +276,6 @@ type asking struct {
 	password []byte // that sudo wants, once it was asked for
 }
 
-// person says whether somebody is there to be asked.
-func (a *asking) person() (*os.File, bool) {
-	in, ok := a.c.InOrStdin().(*os.File)
-	return in, ok && term.IsTerminal(int(in.Fd()))
-}
-
 func (a *asking) firstContact(accept bool) func(context.Context, ssh.FirstContact) (bool, error) {
 	if accept {
 		return func(_ context.Context, f ssh.FirstContact) (bool, error) {
@@ -289,7 +283,7 @@ func (a *asking) firstContact(accept bool) func(context.Context, ssh.FirstContac
 			return true, nil
 		}
 	}
-	if _, ok := a.person(); !ok {
+	if _, ok := person(a.c); !ok {
 		return nil
 	}
 	return func(_ context.Context, f ssh.FirstContact) (bool, error) {
@@ -306,28 +300,47 @@ func (a *asking) firstContact(accept bool) func(context.Context, ssh.FirstContac
 	}
 }
 
-func (a *asking) passphrase(_ context.Context, file string) ([]byte, error) {
-	return a.secret(fmt.Sprintf("Passphrase of %s: ", file))
+func (a *asking) passphrase(ctx context.Context, file string) ([]byte, error) {
+	return a.secret(ctx, fmt.Sprintf("Passphrase of %s: ", file))
 }
 
 // secret reads a line that is not shown; nothing if nobody is there to be asked.
-func (a *asking) secret(prompt string) ([]byte, error) {
-	in, ok := a.person()
+func (a *asking) secret(ctx context.Context, prompt string) ([]byte, error) {
+	in, ok := person(a.c)
 	if !ok {
 		return nil, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.read(in, prompt)
+	return a.read(ctx, in, prompt)
 }
 
-func (a *asking) read(in *os.File, prompt string) ([]byte, error) {
+func (a *asking) read(ctx context.Context, in *os.File, prompt string) ([]byte, error) {
 	a.view.Pause()
 	defer a.view.Resume()
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
 	fmt.Fprint(a.c.ErrOrStderr(), prompt)
-	b, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(a.c.ErrOrStderr())
-	return b, err
+	type answer struct {
+		line []byte
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() { // ends with the answer or the program: a terminal cannot be read with a context
+		line, err := term.ReadPassword(fd)
+		answers <- answer{line, err}
+	}()
+	select {
+	case r := <-answers:
+		fmt.Fprintln(a.c.ErrOrStderr())
+		return r.line, r.err
+	case <-ctx.Done():
+		fmt.Fprintln(a.c.ErrOrStderr())
+		return nil, errors.Join(ctx.Err(), term.Restore(fd, before))
+	}
 }
 
 // sudo finds the password that sudo wants on a host: by a command, or from the person, who is asked once for all hosts.
@@ -344,8 +357,8 @@ func (a *asking) sudo(command string) func(ctx context.Context, host string) ([]
 			return []byte(strings.TrimRight(string(out), "\r\n")), nil
 		}
 	}
-	return func(context.Context, string) ([]byte, error) {
-		in, ok := a.person()
+	return func(ctx context.Context, _ string) ([]byte, error) {
+		in, ok := person(a.c)
 		if !ok {
 			return nil, nil
 		}
@@ -353,7 +366,7 @@ func (a *asking) sudo(command string) func(ctx context.Context, host string) ([]
 		defer a.mu.Unlock()
 		if a.password == nil {
 			var err error
-			if a.password, err = a.read(in, "Password for sudo on the hosts: "); err != nil {
+			if a.password, err = a.read(ctx, in, "Password for sudo on the hosts: "); err != nil {
 				return nil, err
 			}
 		}

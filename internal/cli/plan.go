@@ -33,7 +33,15 @@ Exits with 0 if the plan could be made, 1 if something stands in its way: a host
 0 if there is nothing to do, 1 on errors, 2 if there is something to do.`,
 		Example: "  kubewright plan\n  kubewright plan prod.yaml --full\n  kubewright plan -o changes.plan && kubewright apply changes.plan\n  kubewright plan --detailed-exitcode --output json",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if detailed {
+				// 2 says that there is something to do, and nothing else.
+				defer func() {
+					if err != nil && !errors.As(err, &exitError{}) {
+						err = failedError{err}
+					}
+				}()
+			}
 			in, err := readInput(c, args, false)
 			if err != nil {
 				return err

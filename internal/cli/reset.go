@@ -30,8 +30,10 @@ What the cluster's containers and images stored on them is lost. A host that lef
 			if err != nil {
 				return err
 			}
-			if f.output == "json" && !yes {
-				return usageError{errors.New("with --output json nobody can be asked: say --yes")}
+			if !yes {
+				if err := mayAsk(c, f.output); err != nil {
+					return err
+				}
 			}
 			start := time.Now()
 			w, err := f.open(c, in, "reset")

@@ -184,11 +184,16 @@ func compare(s Step, all Observation) StepChange {
 	return c
 }
 
-// triggers are what a resource has to be applied after: what changes now, and what changed before without that.
+// triggers are what a resource has to be applied after: what changes now, and what changed before without that, also if it is not asked for any more.
 func triggers(t resource.Triggered, changed map[resource.ID]bool, pending []resource.ID) []resource.ID {
 	var by []resource.ID
 	for _, id := range t.TriggeredBy() {
 		if changed[id] || slices.Contains(pending, id) {
+			by = append(by, id)
+		}
+	}
+	for _, id := range pending {
+		if !slices.Contains(by, id) {
 			by = append(by, id)
 		}
 	}
@@ -261,17 +266,28 @@ func (p *Plan) BlockedHosts() map[string]string {
 	return m
 }
 
-// Digest of what the plan does, as people read it. Health, notes and problems are no part of it: they come and go.
+// Digest of what the plan does: of it as people read it, and of the contents of files, which they may not see whole. Health, notes and problems are no
+// part of it: they come and go.
 func (p *Plan) Digest() string {
 	type change struct {
 		Step    StepID
 		Changes []ResourceChange
+		// Contents of files that change, by their digests.
+		Contents []string
 	}
 	var all []change
 	for _, s := range p.Steps {
-		if len(s.Changes) > 0 {
-			all = append(all, change{s.StepID, s.Changes})
+		if len(s.Changes) == 0 {
+			continue
 		}
+		c := change{Step: s.StepID, Changes: s.Changes}
+		for _, r := range s.Resources {
+			f, ok := r.(resource.File)
+			if ok && slices.ContainsFunc(s.Changes, func(c ResourceChange) bool { return c.Resource == f.ID() }) {
+				c.Contents = append(c.Contents, f.Digest)
+			}
+		}
+		all = append(all, c)
 	}
 	slices.SortStableFunc(all, func(a, b change) int { return cmp.Compare(a.Step.String(), b.Step.String()) })
 	b, err := json.Marshal(all)

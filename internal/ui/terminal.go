@@ -24,7 +24,7 @@ const (
 	noColor    = "\x1b[0m"
 )
 
-// terminal draws a line for each host that is worked on, below lines that stay: what failed and what is to be known.
+// terminal draws a line for each step in work of a host, below lines that stay: what failed and what is to be known.
 type terminal struct {
 	w    io.Writer
 	size func() (width, height int)
@@ -34,9 +34,9 @@ type terminal struct {
 	what    string
 	total   int // steps of the round
 	done    int
-	hosts   map[string]*hostLine
-	stays   []string // lines to be written before the next frame
-	drawn   int      // lines that can be drawn over
+	hosts   map[[2]string]*hostLine // by host and step: several may be in work
+	stays   []string                // lines to be written before the next frame
+	drawn   int                     // lines that can be drawn over
 	paused  bool
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -51,7 +51,7 @@ type hostLine struct {
 }
 
 func newTerminal(w io.Writer, size func() (int, int)) *terminal {
-	t := &terminal{w: w, size: size, start: time.Now(), hosts: map[string]*hostLine{}, stop: make(chan struct{})}
+	t := &terminal{w: w, size: size, start: time.Now(), hosts: map[[2]string]*hostLine{}, stop: make(chan struct{})}
 	t.stopped.Go(func() {
 		tick := time.NewTicker(frame)
 		defer tick.Stop()
@@ -74,7 +74,8 @@ func newTerminal(w io.Writer, size func() (int, int)) *terminal {
 func (t *terminal) Event(v event.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.hosts[v.Host]
+	key := [2]string{v.Host, v.Step}
+	h := t.hosts[key]
 	if h == nil {
 		h = &hostLine{name: v.Host, since: v.Time}
 	}
@@ -85,13 +86,11 @@ func (t *terminal) Event(v event.Event) {
 		t.total, t.done = v.Total, 0
 	case event.HostConnecting:
 		h.step, h.message = "connecting", v.Message
-		t.hosts[v.Host] = h
+		t.hosts[key] = h
 	case event.HostConnected, event.HostFailed:
-		if h.step == "connecting" {
-			delete(t.hosts, v.Host)
-		}
+		delete(t.hosts, key)
 	case event.StepStarted:
-		t.hosts[v.Host] = &hostLine{name: v.Host, since: v.Time, step: v.Step}
+		t.hosts[key] = &hostLine{name: v.Host, since: v.Time, step: v.Step}
 	case event.ResourceStarted:
 		h.resource, h.message = v.Resource, ""
 	case event.ResourceProgress:
@@ -100,7 +99,7 @@ func (t *terminal) Event(v event.Event) {
 		h.resource, h.message = "", "waiting: "+v.Message
 	case event.StepDone, event.StepFailed:
 		t.done++
-		delete(t.hosts, v.Host)
+		delete(t.hosts, key)
 	case event.RunDone:
 		clear(t.hosts)
 		t.total = 0
@@ -151,12 +150,14 @@ func (t *terminal) lines(width, height int) []string {
 		hosts = append(hosts, h)
 	}
 	// Those that work the longest are what people want to see.
-	slices.SortFunc(hosts, func(a, b *hostLine) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(hosts, func(a, b *hostLine) int {
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.name, b.name), cmp.Compare(a.step, b.step))
+	})
 	lines := []string{cut(head, width)}
 	most := height - 3
 	for i, h := range hosts {
 		if i == most && len(hosts) > most+1 {
-			lines = append(lines, cut(fmt.Sprintf("  and %d more hosts", len(hosts)-most), width))
+			lines = append(lines, cut(fmt.Sprintf("  and %d more", len(hosts)-most), width))
 			break
 		}
 		text := h.step

@@ -82,8 +82,13 @@ func TestTerminal(t *testing.T) {
 				t.Errorf("a line of %d columns on a terminal of %d: %s", n, width, line)
 			}
 		}
+		send(event.Event{Kind: event.StepStarted, Host: "m1", Step: "clock"})
+		send(event.Event{Kind: event.StepDone, Host: "m1", Step: "clock"})
+		if got := shows(); !strings.Contains(got, "m1           runtime  program containerd  40 %") {
+			t.Errorf("when another step of a host is done:\n%s", got)
+		}
 		send(event.Event{Kind: event.StepDone, Host: "m1", Step: "runtime"})
-		if got := shows(); strings.Contains(got, "runtime") || !strings.Contains(got, "1 of 3 steps, 0 in work") {
+		if got := shows(); strings.Contains(got, "runtime") || !strings.Contains(got, "2 of 3 steps, 0 in work") {
 			t.Errorf("when a step is done:\n%s", got)
 		}
 		// More hosts than lines.
@@ -93,7 +98,7 @@ func TestTerminal(t *testing.T) {
 		if got := strings.Count(shows(), "worker"); got != height-3 {
 			t.Errorf("%d hosts are shown on %d lines", got, height)
 		}
-		if got := shows(); !strings.Contains(got, "and 493 more hosts") {
+		if got := shows(); !strings.Contains(got, "and 493 more") {
 			t.Errorf("of 500 hosts:\n%s", got)
 		}
 		v.Pause()
