@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -154,8 +155,11 @@ func (f File) Undo(_ context.Context, env *Env, previous Observed) error {
 	return undoFile(env, f.Path, previous)
 }
 
-// undoFile puts back what a path led to.
+// undoFile puts back what a path led to. Where its directory has gone, nothing is put back: a package that brought both was purged.
 func undoFile(env *Env, path string, previous Observed) error {
+	if _, err := env.Files.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	switch {
 	case previous.State == Absent:
 		return env.Files.Remove(path)

@@ -26,7 +26,7 @@ const maxKeptPackage = 64 << 20
 //
 // Configuration files that the administrator changed are not in it. They stay on the machine when the package is removed, and dpkg remembers what they
 // were like when they came, which it would not if the package brought the changed ones: then the next version would overwrite them without a question.
-// Until then dpkg calls them obsolete.
+// Until then dpkg calls them obsolete. What it calls so already is not in it either.
 //
 // File capabilities and other extended attributes are not kept; packages have none but by their scripts, which run again.
 func keepPackage(ctx context.Context, env *Env, name, file string) error {
@@ -37,7 +37,7 @@ func keepPackage(ctx context.Context, env *Env, name, file string) error {
 	if err != nil {
 		return err
 	}
-	control, conffiles := parseStatus(status)
+	control, conffiles, obsolete := parseStatus(status)
 	scripts, err := query("--control-path")
 	if err != nil {
 		return err
@@ -51,6 +51,7 @@ func keepPackage(ctx context.Context, env *Env, name, file string) error {
 		return fmt.Errorf("some of its files are elsewhere than it says (%s), which is more than this program can keep; "+
 			"end that with dpkg-divert, or remove the package yourself", paths[i])
 	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return slices.Contains(obsolete, p) })
 	for name, sum := range conffiles {
 		is, err := isTouched(env, name, sum)
 		if err != nil {
@@ -86,8 +87,9 @@ func keepPackage(ctx context.Context, env *Env, name, file string) error {
 	return env.Files.Write(file, Attributes{Mode: 0o600}, &deb)
 }
 
-// parseStatus divides what dpkg knows of a package into what the package says of itself, and the MD5 of its configuration files as they came with it.
-func parseStatus(status string) (control string, conffiles map[string]string) {
+// parseStatus divides what dpkg knows of a package into what the package says of itself, the MD5 of its configuration files as they came with it, and
+// those that are there and that its present version does not have.
+func parseStatus(status string) (control string, conffiles map[string]string, obsolete []string) {
 	conffiles = map[string]string{}
 	var kept strings.Builder
 	field := ""
@@ -98,15 +100,18 @@ func parseStatus(status string) (control string, conffiles map[string]string) {
 		switch field {
 		case "Conffiles":
 			// "newconffile" is a file that was never there; "obsolete" and "remove-on-upgrade" follow files that the package has no more.
-			if f := strings.Fields(line); len(f) == 2 && strings.HasPrefix(f[0], "/") && f[1] != "newconffile" {
+			f := strings.Fields(line)
+			if len(f) == 2 && strings.HasPrefix(f[0], "/") && f[1] != "newconffile" {
 				conffiles[f[0]] = f[1]
+			} else if len(f) == 3 {
+				obsolete = append(obsolete, f[0])
 			}
 		case "Status", "Config-Version", "Triggers-Pending", "Triggers-Awaited":
 		default:
 			kept.WriteString(line)
 		}
 	}
-	return kept.String(), conffiles
+	return kept.String(), conffiles, obsolete
 }
 
 // specialModes are the modes of files that have more than permissions: that run as their owner, as programs do with set-user-ID.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"path"
 	"regexp"
@@ -22,7 +23,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Packages are packages of Debian that are installed, from a repository of a bundle and nothing else. A machine has one such resource.
+// Packages are packages of Debian that are installed, from a repository of a bundle and nothing else. A machine has one such resource. What came for
+// names that are not among Names any more goes again, unless something else on the machine came to need it.
 type Packages struct {
 	Names []string `json:"names"`
 	// Repository is the digest of a tar archive compressed by zstd: what makes a package repository of packages, below Dir. It lists the
@@ -31,7 +33,8 @@ type Packages struct {
 	// Dir is where the repository is on the machine: what it holds names it.
 	Dir string `json:"dir"`
 	// Replace are packages that may have to go, by the one of Names that takes their place: another program that does its work. Those that are
-	// installed and in its way are removed, their configuration stays, and Undo puts them back. No other package is ever removed.
+	// installed and in its way are removed, their configuration stays, and they come back when it goes. No other package that did not come with
+	// this is ever removed.
 	Replace map[string][]string `json:"replace,omitempty"`
 }
 
@@ -49,6 +52,10 @@ type broughtPackages struct {
 	Before *accounts `json:"before,omitempty"`
 	// Replaced are packages that had to go, by name without architecture.
 	Replaced map[string]replacedPackage `json:"replaced,omitempty"`
+	// Unfinished says that packages are being removed that nothing asks for any more, or others put back that had to go for them.
+	Unfinished bool `json:"unfinished,omitempty"`
+	// Leaving are the accounts of those that are being removed.
+	Leaving *accounts `json:"leaving,omitempty"`
 }
 
 // accounts are names of users and groups of the system.
@@ -60,7 +67,8 @@ func (Packages) ID() ID { return ID{"packages", "apt"} }
 // fetched is the value that says that files of packages are there, which is so only until they are installed. It is no package's name.
 const fetched = "fetched files"
 
-// Observe finds the version of each package, by name, where it is installed, and whether an earlier Apply was cut off.
+// Observe finds the version of each package, by name, where it is installed; what came and is not asked for any more; and whether an earlier Apply
+// was cut off.
 func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
 	installed, err := listPackages(ctx, env)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -83,6 +91,9 @@ func (p Packages) Observe(ctx context.Context, env *Env) (Observed, error) {
 				o.Values[inPlace+name] = is.version
 			}
 		}
+	}
+	if err := p.observeLeftovers(env, installed, o); err != nil {
+		return Observed{}, err
 	}
 	if _, err := env.Files.Stat(p.pool()); err == nil {
 		o.Values[fetched] = string(Present)
@@ -111,11 +122,15 @@ type packageState struct {
 	name    string // as dpkg prints it: "libc6:amd64" where there may be several
 	version string
 	status  string // "installed", "config-files", "half-installed", "unpacked", "half-configured", "not-installed"
+	// needs and provides are its fields Depends, with Pre-Depends, and Provides (deb-control(5)).
+	needs, provides string
+	// essential says that dpkg does not remove it.
+	essential bool
 }
 
 // listPackages asks dpkg for all packages, by name without architecture; those of the machine's own architecture win.
 func listPackages(ctx context.Context, env *Env) (map[string]packageState, error) {
-	format := `${Package} ${binary:Package} ${db:Status-Status} ${Version}\n`
+	format := `${Package} ${binary:Package} ${db:Status-Status} ${Version}\t${Pre-Depends}, ${Depends}\t${Provides}\t${Essential}${Protected}\n`
 	out, err := env.Exec.Run(ctx, Command{Name: "dpkg-query", Env: packageEnv, Args: []string{"--show", "--showformat", format}})
 	if err != nil {
 		return nil, fmt.Errorf("running dpkg-query: %w", err)
@@ -125,22 +140,29 @@ func listPackages(ctx context.Context, env *Env) (map[string]packageState, error
 	}
 	all := map[string]packageState{}
 	for line := range strings.Lines(out.Stdout) {
-		f := strings.Fields(line)
-		if len(f) < 3 {
+		fields := strings.Split(line, "\t")
+		f := strings.Fields(fields[0])
+		if len(f) < 3 || len(fields) != 4 {
 			continue
 		}
-		s := packageState{name: f[1], status: f[2]}
+		s := packageState{name: f[1], status: f[2], needs: fields[1], provides: fields[2], essential: strings.Contains(fields[3], "yes")}
 		if len(f) > 3 {
 			s.version = f[3]
 		}
-		if old, ok := all[f[0]]; !ok || old.status != "installed" {
-			all[f[0]] = s
+		old, ok := all[f[0]]
+		if ok && old.isThere() && s.isThere() { // of several architectures: each needs something
+			s.needs, s.provides, s.essential = s.needs+", "+old.needs, s.provides+", "+old.provides, s.essential || old.essential
+			old.needs, old.provides, old.essential = s.needs, s.provides, s.essential
 		}
+		if ok && old.status == "installed" {
+			s = old
+		}
+		all[f[0]] = s
 	}
 	return all, nil
 }
 
-// Diff names the packages that are not installed. What these depend on comes along.
+// Diff names the packages that are not installed; what these depend on comes along. It names all that go, and those that come back.
 func (p Packages) Diff(o Observed) []Change {
 	var changes []Change
 	for _, name := range slices.Sorted(slices.Values(p.Names)) {
@@ -149,8 +171,12 @@ func (p Packages) Diff(o Observed) []Change {
 		}
 	}
 	changes = append(changes, p.replacements(o)...)
+	changes = append(changes, leftoverChanges(o)...)
 	if len(changes) == 0 && o.Value(fetched) != "" {
 		changes = append(changes, Change{What: fetched, Old: string(Present), New: string(Absent), Why: "installing them was cut off"})
+	}
+	if len(changes) == 0 && o.Value(unfinished) != "" {
+		changes = append(changes, Change{What: unfinished, Old: o.Value(unfinished), New: "finished", Why: "removing them was cut off"})
 	}
 	return changes
 }
@@ -162,7 +188,8 @@ var packageEnv = []string{
 
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Apply installs them with apt, from the repository alone. Their services are neither started nor enabled.
+// Apply installs them with apt, from the repository alone. Their services are neither started nor enabled. Before, it purges what is not asked for any
+// more, which may be in their way; after, it puts back what had to go for that.
 func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if p.Dir == "" || path.Clean(p.Dir) == "/" {
 		return fmt.Errorf("packages: %q is no directory for a repository", p.Dir)
@@ -174,13 +201,29 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 	if o.Blocked != "" {
 		return BlockedError{o.Blocked}
 	}
-	if !slices.ContainsFunc(p.Names, func(name string) bool { return o.Value(name) == "" }) {
-		return p.finish(env) // an earlier run was cut off after it installed them
+	var index map[string]upload
+	missing := slices.ContainsFunc(p.Names, func(name string) bool { return o.Value(name) == "" })
+	if missing {
+		if index, err = p.unpackRepository(ctx, env); err != nil {
+			return err
+		}
 	}
-	index, err := p.unpackRepository(ctx, env)
-	if err != nil {
+	if err := p.shed(ctx, env); err != nil {
 		return err
 	}
+	if missing {
+		if err := p.bring(ctx, env, o, index); err != nil {
+			return err
+		}
+	}
+	if err := p.finish(env); err != nil {
+		return err
+	}
+	return p.restore(ctx, env)
+}
+
+// bring installs packages that were observed to be missing.
+func (p Packages) bring(ctx context.Context, env *Env, o Observed, index map[string]upload) error {
 	if err := p.finishRemoval(ctx, env); err != nil {
 		return err
 	}
@@ -209,10 +252,8 @@ func (p Packages) Apply(ctx context.Context, env *Env) error {
 		return err
 	}
 	env.progress(fmt.Sprintf("installing %d packages", len(comes)))
-	if _, err := p.run(ctx, env, "apt-get", p.install("--no-remove")...); err != nil {
-		return err
-	}
-	return p.finish(env)
+	_, err = p.run(ctx, env, "apt-get", p.install("--no-remove")...)
+	return err
 }
 
 // install are the arguments by which apt-get installs the packages, or says what it would do. What depends on what is recorded beside the
@@ -366,13 +407,7 @@ const maxRepository = 64 << 20
 // parsePackageList reads a repository's list of packages (deb822(5)).
 func parsePackageList(b []byte) map[string]upload {
 	index := map[string]upload{}
-	for stanza := range strings.SplitSeq(string(b), "\n\n") {
-		fields := map[string]string{}
-		for line := range strings.Lines(stanza) {
-			if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
-				fields[name] = strings.TrimSpace(value)
-			}
-		}
+	for fields := range stanzas(b) {
 		u := upload{file: fields["Filename"], sha256: fields["SHA256"]}
 		u.size, _ = strconv.ParseInt(fields["Size"], 10, 64)
 		u.installed, _ = strconv.ParseInt(fields["Installed-Size"], 10, 64)
@@ -382,6 +417,23 @@ func parsePackageList(b []byte) map[string]upload {
 		}
 	}
 	return index
+}
+
+// stanzas are the fields of each package in a list (deb822(5)), but for what continues them in further lines.
+func stanzas(list []byte) iter.Seq[map[string]string] {
+	return func(yield func(map[string]string) bool) {
+		for stanza := range strings.SplitSeq(string(list), "\n\n") {
+			fields := map[string]string{}
+			for line := range strings.Lines(stanza) {
+				if name, value, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(line, " ") {
+					fields[name] = strings.TrimSpace(value)
+				}
+			}
+			if !yield(fields) {
+				return
+			}
+		}
+	}
 }
 
 // comingPackage is a package that apt would install.
@@ -578,11 +630,17 @@ func (p Packages) Undo(ctx context.Context, env *Env, _ Observed) error {
 	if err != nil {
 		return err
 	}
-	if len(r.Brought) > 0 {
+	if len(r.Brought)+len(r.Users)+len(r.Groups) > 0 {
 		if err := r.settle(env); err != nil {
 			return err
 		}
-		if err := p.purge(ctx, env, r); err != nil {
+		stay, err := p.purge(ctx, env, r.Brought)
+		if err != nil {
+			return err
+		}
+		if len(stay) > 0 { // whose accounts the others are is not known
+			env.progress("packages that others need by now stay: " + strings.Join(stay, ", "))
+		} else if err := removeAccounts(ctx, env, accounts{r.Users, r.Groups}); err != nil {
 			return err
 		}
 	}
@@ -597,55 +655,48 @@ func (p Packages) Undo(ctx context.Context, env *Env, _ Observed) error {
 	return env.Files.Remove(packagesRecord)
 }
 
-// purge removes packages with dpkg, which knows what depends on them and needs no repository.
-func (p Packages) purge(ctx context.Context, env *Env, r broughtPackages) error {
+// purge removes packages with dpkg, which knows what depends on them and needs no repository. Those stay that others need. Of those whose configuration
+// was there before, it stays.
+func (p Packages) purge(ctx context.Context, env *Env, brought map[string]bool) (stay []string, err error) {
 	// dpkg refuses to remove anything while it is to configure something else.
 	if _, err := p.run(ctx, env, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
-		return err
+		return nil, err
 	}
 	there, err := listPackages(ctx, env)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var names []string
 	hadConfig := map[string]bool{}
-	for _, name := range slices.Sorted(maps.Keys(r.Brought)) {
-		is, ok := there[name]
-		if !ok || is.status == "not-installed" || r.Brought[name] && is.status == "config-files" {
-			continue
+	for _, name := range slices.Sorted(maps.Keys(brought)) {
+		if is := there[name]; is.remains(brought[name]) {
+			names = append(names, is.name)
+			hadConfig[is.name] = brought[name]
 		}
-		names = append(names, is.name)
-		hadConfig[is.name] = r.Brought[name]
 	}
-	names, needed, err := p.unneeded(ctx, env, names)
+	names, stay, err = p.unneeded(ctx, env, names)
 	if err != nil {
-		return err
-	}
-	if len(needed) > 0 {
-		env.progress("packages that others need by now stay: " + strings.Join(needed, ", "))
+		return nil, err
 	}
 	if len(names) > 0 {
 		if _, err := runPackageProgram(ctx, env, dpkgRemoval("--remove", names)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if purge := slices.DeleteFunc(names, func(name string) bool { return hadConfig[name] }); len(purge) > 0 {
 		if _, err := runPackageProgram(ctx, env, dpkgRemoval("--purge", purge)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(needed) > 0 {
-		return nil // whose accounts the others are is not known
-	}
-	return removeAccounts(ctx, env, r)
+	return stay, nil
 }
 
 // removeAccounts removes users and groups that packages left behind.
-func removeAccounts(ctx context.Context, env *Env, r broughtPackages) error {
+func removeAccounts(ctx context.Context, env *Env, came accounts) error {
 	for _, kind := range []struct {
 		file, program string
 		came          []string
-	}{{"/etc/passwd", "userdel", r.Users}, {"/etc/group", "groupdel", r.Groups}} {
+	}{{"/etc/passwd", "userdel", came.Users}, {"/etc/group", "groupdel", came.Groups}} {
 		there, err := systemNames(env, kind.file)
 		if err != nil {
 			return err

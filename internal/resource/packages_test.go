@@ -28,6 +28,9 @@ type testDebian struct {
 	badUpdate bool
 	halfway   bool // a removal is cut off
 	broken    bool // dpkg installs nothing
+	provides  map[string]string
+	essential string
+	left      int // after so many more that change something, one is killed once; endless if 0
 }
 
 // needs lists packages with what they depend on.
@@ -41,6 +44,26 @@ func (d *testDebian) needs(names []string) []string {
 		}
 	}
 	return all
+}
+
+// inform writes what dpkg keeps of a package: each makes a group, and has a unit.
+func (d *testDebian) inform(name string) error {
+	for kind, content := range map[string]string{"postinst": "#!/bin/sh\naddgroup --system '_" + name + "'\n",
+		"list": "/.\n/lib/systemd/system\n/lib/systemd/system/" + name + ".service\n/lib/systemd/system/" + name + ".service.d\n"} {
+		if err := d.m.files.Write("/var/lib/dpkg/info/"+name+"."+kind, Attributes{Mode: 0o644}, strings.NewReader(content)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dead says whether what was done last was the last thing that it lived for.
+func (d *testDebian) dead() bool {
+	if d.left == 0 {
+		return false
+	}
+	d.left--
+	return d.left == 0
 }
 
 func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
@@ -75,9 +98,13 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 		}
 	case c.Name == "apt-mark" && has("auto"):
 		d.auto[names[0]] = true
+		if d.dead() {
+			return fails("E: it was killed")
+		}
 	case c.Name == "dpkg-query":
 		for _, name := range slices.Sorted(maps.Keys(d.status)) {
-			fmt.Fprintf(&out, "%s %s %s 1.0\n", name, name, d.status[name])
+			protected := map[bool]string{true: "yes"}[name == d.essential]
+			fmt.Fprintf(&out, "%s %s %s 1.0\t, %s\t%s\t%s\n", name, name, d.status[name], strings.Join(d.depends[name], ", "), d.provides[name], protected)
 		}
 		return Output{Stdout: out.String()}, nil
 	case c.Name == "userdel" || c.Name == "groupdel":
@@ -88,7 +115,10 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 				out.WriteString(line)
 			}
 		}
-		return Output{}, errors.Join(err, os.WriteFile(d.m.files.at(file), []byte(out.String()), 0o644))
+		if err := errors.Join(err, os.WriteFile(d.m.files.at(file), []byte(out.String()), 0o644)); err != nil || !d.dead() {
+			return Output{}, err
+		}
+		return fails(c.Name + " was killed")
 	case d.locked && c.Name == "dpkg":
 		return fails("dpkg: error: dpkg frontend lock was locked by another process with pid 77")
 	case c.Name == "dpkg" && has("--configure"):
@@ -137,6 +167,9 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 			if d.dies {
 				d.status[name] = "unpacked"
 			}
+			if err := d.inform(name); err != nil {
+				return Output{}, err
+			}
 			f, err := os.OpenFile(d.m.files.at("/etc/group"), os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {
 				return Output{}, err
@@ -173,6 +206,9 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 		}
 		d.status[names[0]] = "installed"
 		d.commands = append(d.commands, "put back "+names[0])
+		if d.dead() {
+			return fails("dpkg: error: it was killed")
+		}
 	case c.Name == "dpkg" && (has("--remove") || has("--purge")):
 		if quiet {
 			return fails("dpkg: error: who stops the services?")
@@ -192,6 +228,11 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 			break
 		}
 		for _, name := range names {
+			for _, kind := range []string{"postinst", "list"} {
+				if err := d.m.files.Remove("/var/lib/dpkg/info/" + name + "." + kind); err != nil {
+					return Output{}, err
+				}
+			}
 			if has("--purge") {
 				delete(d.status, name)
 			} else if d.halfway {
@@ -203,6 +244,9 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 			}
 		}
 		d.commands = append(d.commands, c.Args[1]+" "+strings.Join(names, " "))
+		if d.dead() {
+			return fails("dpkg: error: it was killed")
+		}
 	default:
 		return fails("what is " + c.Name + " " + strings.Join(c.Args, " "))
 	}
@@ -224,8 +268,8 @@ func newDebian(t *testing.T) (*rootMachine, *testDebian, Packages) {
 	var list strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(d.depends)) {
 		digest := m.blobs.add([]byte("package " + name))
-		fmt.Fprintf(&list, "Package: %s\nVersion: 1.0\nInstalled-Size: 8\nFilename: pool/%s_1.0.deb\nSize: %d\nSHA256: %s\nDescription: one\n of several lines\n\n",
-			name, name, len("package "+name), strings.TrimPrefix(digest, "sha256:"))
+		fmt.Fprintf(&list, "Package: %s\nVersion: 1.0\nInstalled-Size: 8\nDepends: %s\nFilename: pool/%s_1.0.deb\nSize: %d\nSHA256: %s\nDescription: one\n of several lines\n\n",
+			name, strings.Join(d.depends[name], ", "), name, len("package "+name), strings.TrimPrefix(digest, "sha256:"))
 	}
 	repository := archive(t, [2]string{"var/", ""}, [2]string{"var/lib/kubewright/packages/", ""}, [2]string{"var/lib/kubewright/packages/lists/partial/", ""},
 		[2]string{"var/lib/kubewright/packages/Packages", list.String()}, [2]string{"var/lib/kubewright/packages/apt.conf", "of the repository"})

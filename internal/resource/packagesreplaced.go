@@ -18,6 +18,8 @@ type replacedPackage struct {
 	Version string `json:"version"`
 	// Auto says that it was installed because others needed it (apt-mark(8)).
 	Auto bool `json:"auto,omitempty"`
+	// By is the package that took its place; empty in records of versions that did not note it.
+	By string `json:"by,omitempty"`
 }
 
 // replacedDir has files of packages that had to go.
@@ -102,13 +104,23 @@ func (p Packages) replace(ctx context.Context, env *Env, goes []string) error {
 		if err := keepPackage(ctx, env, name, replacedFile(name)); err != nil {
 			return fmt.Errorf("keeping the package %s, to put it back one day: %w", name, err)
 		}
-		r.Replaced[name] = replacedPackage{there[name].version, auto}
+		r.Replaced[name] = replacedPackage{there[name].version, auto, p.taker(name, there)}
 	}
 	if err := writePackagesRecord(env, r); err != nil {
 		return err
 	}
 	env.progress("removing " + strings.Join(goes, ", "))
 	return removeReplaced(ctx, env, goes)
+}
+
+// taker is the one of Names, not installed yet, that takes the place of a package.
+func (p Packages) taker(name string, there map[string]packageState) string {
+	for _, wanted := range slices.Sorted(slices.Values(p.Names)) {
+		if there[wanted].status != "installed" && slices.Contains(p.Replace[wanted], name) {
+			return wanted
+		}
+	}
+	return ""
 }
 
 // removeReplaced removes packages although others need what they do: what takes their place does that, too, or apt would have had these go as well.
@@ -181,7 +193,7 @@ func putBack(ctx context.Context, env *Env, replaced map[string]replacedPackage)
 func install(ctx context.Context, env *Env, name string) (back bool, err error) {
 	file := replacedFile(name)
 	failed := func(why error) error {
-		return fmt.Errorf("the package %s, which had to go, cannot be put back (from %s): %w. Install it by hand, and reset again; "+
+		return fmt.Errorf("the package %s, which had to go, cannot be put back (from %s): %w. Install it by hand, and run this again; "+
 			"or remove %s, and it stays away", name, file, why, packagesRecord)
 	}
 	if _, err := env.Files.Stat(file); errors.Is(err, fs.ErrNotExist) {

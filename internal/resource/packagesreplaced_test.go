@@ -141,7 +141,7 @@ func TestKeptPackage(t *testing.T) {
 	}
 	m := newRootMachine(t)
 	files := map[string]string{
-		"/etc/same.conf": "same\n", "/etc/changed.conf": "changed\n", "/usr/lib/x/program": "#!/bin/sh\n", "/var/lib/dpkg/info/x.postinst": "#!/bin/sh\nexit 0\n",
+		"/etc/same.conf": "same\n", "/etc/changed.conf": "changed\n", "/etc/old.conf": "old\n", "/usr/lib/x/program": "#!/bin/sh\n", "/var/lib/dpkg/info/x.postinst": "#!/bin/sh\nexit 0\n",
 	}
 	for name, content := range files {
 		m.write(t, name, content, 0o755)
@@ -158,7 +158,7 @@ func TestKeptPackage(t *testing.T) {
 		case slices.Contains(c.Args, "--control-path"):
 			return Output{Stdout: "/var/lib/dpkg/info/x.postinst\n"}, nil
 		case slices.Contains(c.Args, "--listfiles"):
-			return Output{Stdout: "/.\n/etc\n/etc/same.conf\n/etc/changed.conf\n/etc/removed.conf\n/lib\n/lib/x\n/lib/x/program\n/lib/x/link\n/usr\n/usr/share\n/usr/share/doc.gz\n"}, nil
+			return Output{Stdout: "/.\n/etc\n/etc/same.conf\n/etc/changed.conf\n/etc/removed.conf\n/etc/old.conf\n/lib\n/lib/x\n/lib/x/program\n/lib/x/link\n/usr\n/usr/share\n/usr/share/doc.gz\n"}, nil
 		default:
 			return Output{Stdout: "Package: x\nStatus: install ok installed\nMaintainer: I <i@example.com>\nArchitecture: all\nVersion: 1:2-3\nConffiles:\n" +
 				" /etc/same.conf 847676261680bff61c72961c8198abc0\n /etc/changed.conf 00\n /etc/removed.conf 00\n /etc/old.conf 00 obsolete\nDescription: one\n of several lines\n"}, nil

@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +49,21 @@ dpkg --install /root/keeper.deb
 apt-mark auto systemd-timesyncd
 echo NTP=mine >>/etc/systemd/timesyncd.conf`
 
-// TestPackagesReplace has chrony take the place of systemd-timesyncd, from the bundle alone, and puts it back.
+// withFile has the content of a file beside those of a bundle.
+type withFile struct {
+	blobsOf
+	file resource.File
+}
+
+func (w withFile) Open(digest string) (io.ReadCloser, error) {
+	if digest == w.file.Digest {
+		return io.NopCloser(bytes.NewReader(w.file.Content)), nil
+	}
+	return w.blobsOf.Open(digest)
+}
+
+// TestPackagesReplace has chrony take the place of systemd-timesyncd, from the bundle alone, and puts it back: when nothing asks for chrony any more, and
+// by a reset.
 func TestPackagesReplace(t *testing.T) {
 	f := newFixture(t, "replace")
 	f.machines(t, "up", "--count", "1")
@@ -75,7 +92,8 @@ func TestPackagesReplace(t *testing.T) {
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	client, err := agent.Connect(t.Context(), "m1", r.stream, blobsOf{store})
+	config := resource.NewFile("/etc/chrony/chrony.conf", "server 198.51.100.1\n")
+	client, err := agent.Connect(t.Context(), "m1", r.stream, withFile{blobsOf{store}, config})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +108,15 @@ dpkg-query --show --showformat '${Conffiles}\n' systemd-timesyncd | grep same; d
 find /etc /usr /var/lib/systemd /var/lib/chrony -not -name '*-' -not -path '*/ld.so.cache' -not -path '*/random-seed' -not -path '/var/lib/systemd/timers*' -printf '%p %m %u %g\n' | sort; cat /etc/passwd /etc/group`
 	before := f.on(t, "m1", look+" || true")
 	step := plan.Step{StepID: plan.StepID{Host: "m1", Name: "packages"}, Resources: []resource.Resource{packages}}
+	// What lies on a package, as timesync has it.
+	later := plan.Step{StepID: plan.StepID{Host: "m1", Name: "clock"}, Resources: []resource.Resource{config, resource.Unit{Name: "chrony.service", Enabled: true}}}
 	progress := func(p agent.Progress) { t.Logf("%+v", p) }
-	apply := func() {
+	apply := func(steps ...plan.Step) {
 		t.Helper()
-		if err := client.Apply(t.Context(), step, progress); err != nil {
-			t.Fatal(err)
+		for _, s := range steps {
+			if err := client.Apply(t.Context(), s, progress); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	o, err := client.Observe(t.Context(), []plan.Step{step})
@@ -104,13 +126,49 @@ find /etc /usr /var/lib/systemd /var/lib/chrony -not -name '*-' -not -path '*/ld
 	if got := packages.Diff(o.Resources[packages.ID().String()]); len(got) != 2 || got[1].String() != "systemd-timesyncd: installed → removed (chrony takes its place)" {
 		t.Errorf("the plan is %v", got)
 	}
-	apply()
+	apply(step, later)
 	if got := f.on(t, "m1", "dpkg-query --show --showformat '${db:Status-Status} ' chrony systemd-timesyncd; systemctl is-active systemd-timesyncd || true; cat /etc/systemd/timesyncd.conf"); got != "installed config-files inactive\nNTP=a\nNTP=mine" {
 		t.Errorf("there is %q", got)
 	}
 	// An ordinary update of the machine finds nothing broken.
 	f.on(t, "m1", "apt-get check && dpkg --audit")
-	apply()
+	apply(step, later)
+	// Nothing asks for chrony any more. It goes before what lies on it, as a plan has it, or after.
+	fewer := step
+	less := resource.Packages{Names: []string{"tar"}, Dir: packages.Dir, Repository: packages.Repository}
+	fewer.Resources = []resource.Resource{less}
+	for _, first := range []bool{true, false} {
+		o, err := client.Observe(t.Context(), []plan.Step{fewer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var changes []string
+		for _, c := range less.Diff(o.Resources[less.ID().String()]) {
+			changes = append(changes, c.String())
+		}
+		for _, want := range []string{"chrony: installed → removed (nothing asks for it any more)", "systemd-timesyncd: removed → installed (chrony made way)"} {
+			if !slices.Contains(changes, want) {
+				t.Errorf("the plan is %q", changes)
+			}
+		}
+		if first {
+			apply(fewer)
+		}
+		if err := client.Remove(t.Context(), o.Removals, progress); err != nil {
+			t.Fatal(err)
+		}
+		if !first {
+			apply(fewer)
+		}
+		if after := f.on(t, "m1", look+" || true"); after != before {
+			t.Errorf("without chrony (%t) it is not as it was:\n%s", first, strings.Join(resource.DiffLines(before, after), "\n"))
+		}
+		if o, err = client.Observe(t.Context(), []plan.Step{fewer}); err != nil || len(o.Resources)+len(o.Removals) > 0 {
+			t.Errorf("there is still %+v, %v", o, err)
+		}
+		f.on(t, "m1", "apt-get check && dpkg --audit")
+		apply(step, later)
+	}
 	if err := client.Reset(t.Context(), progress); err != nil {
 		t.Fatal(err)
 	}
