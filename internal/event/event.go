@@ -28,6 +28,7 @@ const (
 	StepSkipped      Kind = "step-skipped"      // what it needs has failed; Message says what
 	Note             Kind = "note"              // what a user should know
 	RunInterrupted   Kind = "run-interrupted"   // what is in hand is finished, nothing else begins
+	RunDeclined      Kind = "run-declined"      // the person who was asked did not want it; nothing was changed
 	RunDone          Kind = "run-done"          // Error is empty if all is as it should be
 )
 

@@ -132,12 +132,39 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestReportOfRounds has each of them on the critical path, also where steps of the same name come again.
+func TestReportOfRounds(t *testing.T) {
+	r := run.MakeReport([]event.Event{
+		at(0, event.Event{Kind: event.RunStarted, Message: "apply prod"}),
+		at(1, event.Event{Kind: event.RoundStarted, Total: 2}),
+		at(1, event.Event{Kind: event.StepStarted, Host: "m1", Step: "a"}),
+		at(3, event.Event{Kind: event.StepDone, Host: "m1", Step: "a"}),
+		at(3, event.Event{Kind: event.StepStarted, Host: "m1", Step: "b", After: "m1 a"}),
+		at(6, event.Event{Kind: event.StepDone, Host: "m1", Step: "b"}),
+		at(8, event.Event{Kind: event.RoundStarted, Total: 2}),
+		at(8, event.Event{Kind: event.StepStarted, Host: "m2", Step: "c"}),
+		at(9, event.Event{Kind: event.StepStarted, Host: "m1", Step: "b", After: "m1 a"}), // which was done before this round
+		at(9, event.Event{Kind: event.StepDone, Host: "m2", Step: "c"}),
+		at(13, event.Event{Kind: event.StepDone, Host: "m1", Step: "b"}),
+		at(13, event.Event{Kind: event.RunDone}),
+	})
+	var path []string
+	for _, s := range r.Critical {
+		path = append(path, strings.TrimSpace(s.Host+" "+s.Step)+" "+s.Begin.String()+" "+s.Elapsed.String())
+	}
+	want := []string{"connecting, looking and planning 0s 1s", "m1 a 1s 2s", "m1 b 3s 3s", "looking and planning again 6s 2s", "m1 b 9s 4s"}
+	if !slices.Equal(path, want) || r.Rounds != 2 {
+		t.Errorf("the critical path is %q, want %q", path, want)
+	}
+}
+
 func TestOutcomes(t *testing.T) {
 	done, interrupted := event.Event{Kind: event.RunDone}, event.Event{Kind: event.RunInterrupted}
 	for want, events := range map[string][]event.Event{
 		"unfinished":  life[:3],
 		"done":        {life[0], at(1, done)},
 		"failed":      life,
+		"declined":    {life[0], at(1, event.Event{Kind: event.RunDeclined}), at(2, event.Event{Kind: event.RunDone, Error: "nothing was changed"})},
 		"interrupted": {life[0], at(1, interrupted), at(2, event.Event{Kind: event.RunDone, Error: "interrupted"})},
 	} {
 		if r := run.MakeReport(events); r.Outcome != want {

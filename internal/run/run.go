@@ -30,7 +30,8 @@ type Host interface {
 
 // Options of a run.
 type Options struct {
-	// Host connects to a host, or to one again whose connection ended, and has its lock. An error means that it cannot be worked with.
+	// Host connects to a host, or to one again whose connection ended, and has its lock. An error means that it cannot be worked with. Its context ends
+	// when the run is interrupted; the host that it returned goes on.
 	Host func(ctx context.Context, name string) (Host, error)
 	// Events are told what happens.
 	Events event.Sink
@@ -40,8 +41,11 @@ type Options struct {
 	Parallel int
 	// WellWithin is how long what a step ensures may take to come true; 3 minutes if 0.
 	WellWithin time.Duration
-	// Attempts is how often a step is tried that fails in ways that may pass; 5 if 0.
+	// Attempts is how often a step is tried whose host is lost; 5 if 0.
 	Attempts int
+	// TransientFor is how long a step is tried again that fails in ways that may pass (resource.TransientError); 10 minutes if 0: unattended upgrades hold the
+	// lock of package managers for some.
+	TransientFor time.Duration
 }
 
 // Failure of a step.
@@ -95,9 +99,16 @@ type execution struct {
 	ready  []*node
 	result Result
 
-	hosts    map[string]Host // of steps in hand
 	ended    chan ending
 	stopping bool
+
+	// connecting ends when the run is interrupted, and with it what waits for a host or its lock.
+	connecting context.Context
+	connected  context.CancelFunc
+	owned      sync.WaitGroup
+
+	mu    sync.Mutex
+	hosts map[string]Host // of steps in hand, or that were
 }
 
 // ending is how a step ended.
@@ -124,6 +135,9 @@ func Run(ctx context.Context, p *plan.Plan, o Options) (Result, error) {
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 5
+	}
+	if o.TransientFor == 0 {
+		o.TransientFor = 10 * time.Minute
 	}
 	e := newExecution(p, o)
 	return e.result, e.run(ctx)
@@ -199,9 +213,9 @@ func (e *execution) run(ctx context.Context) error {
 	interrupt := e.o.Interrupt
 	inHand := 0
 	e.hosts = map[string]Host{}
-	var all sync.WaitGroup
-	defer all.Wait()
-	var mu sync.Mutex // of hosts
+	e.connecting, e.connected = context.WithCancel(ctx)
+	defer e.owned.Wait()
+	defer e.connected()
 	for {
 		if !e.stopping {
 			for inHand < e.o.Parallel {
@@ -212,14 +226,7 @@ func (e *execution) run(ctx context.Context) error {
 				inHand++
 				n.state = running
 				e.event(event.Event{Kind: event.StepStarted, Host: n.Host, Step: n.Name, After: n.after})
-				all.Go(func() {
-					err := e.step(ctx, n, func(h Host) {
-						mu.Lock()
-						defer mu.Unlock()
-						e.hosts[n.Host] = h
-					})
-					e.ended <- ending{node: n, err: err}
-				})
+				e.owned.Go(func() { e.ended <- ending{node: n, err: e.step(ctx, n)} })
 			}
 		}
 		if inHand == 0 {
@@ -228,13 +235,7 @@ func (e *execution) run(ctx context.Context) error {
 		select {
 		case <-interrupt:
 			interrupt = nil
-			e.stopping = true
-			e.event(event.Event{Kind: event.RunInterrupted, Message: "finishing what is in hand; interrupt again to cut it off"})
-			mu.Lock()
-			for _, h := range e.hosts {
-				h.Finish()
-			}
-			mu.Unlock()
+			e.interrupted()
 		case end := <-e.ended:
 			if end.lost {
 				e.lost(end.node.Host)
@@ -255,6 +256,32 @@ func (e *execution) run(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
+
+// interrupted has nothing more begin, and what is in hand finish.
+func (e *execution) interrupted() {
+	if e.stopping {
+		return
+	}
+	e.stopping = true
+	e.event(event.Event{Kind: event.RunInterrupted, Message: InterruptedMessage})
+	e.connected()
+	inHand := map[string]bool{}
+	for _, n := range e.order {
+		if n.state == running {
+			inHand[n.Host] = true
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for name, h := range e.hosts {
+		if inHand[name] {
+			e.owned.Go(h.Finish) // one that does not answer takes its time
+		}
+	}
+}
+
+// InterruptedMessage says what an interrupt does, for events.
+const InterruptedMessage = "finishing what is in hand; interrupt again to cut it off"
 
 func (e *execution) event(v event.Event) {
 	v.Time = time.Now()
@@ -355,6 +382,7 @@ func (e *execution) end(end ending) {
 	case errors.Is(end.err, errInterrupted):
 		n.state = waiting
 		e.result.Interrupted = true
+		e.interrupted() // it may have heard of it first
 	default:
 		e.fail(n, end.err)
 	}
@@ -378,31 +406,48 @@ func (e *execution) skip(n *node, why error) {
 	}
 }
 
+// Trying again starts with the shortest pause and doubles it up to the longest.
+const (
+	shortestRetry = time.Second
+	longestRetry  = 15 * time.Second
+)
+
 // step makes a step true, again if what stands in the way may pass.
-func (e *execution) step(ctx context.Context, n *node, use func(Host)) error {
+func (e *execution) step(ctx context.Context, n *node) error {
 	start := time.Now()
-	pause := time.Second
-	for attempt := 1; ; attempt++ {
-		err := e.attempt(ctx, n, use)
+	pause, lost := shortestRetry, 0
+	var transient time.Time // since when it fails in ways that may pass
+	for {
+		err := e.attempt(ctx, n)
 		switch {
 		case err == nil:
 			e.event(event.Event{Kind: event.StepDone, Host: n.Host, Step: n.Name, Elapsed: time.Since(start)})
 			return nil
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, errInterrupted), errors.Is(err, context.Canceled) && e.connecting.Err() != nil:
 			return errInterrupted
-		case errors.Is(err, context.Canceled), errors.Is(err, errInterrupted):
-			return errInterrupted
-		case !passing(err):
-			return err
-		case attempt == e.o.Attempts:
-			return fmt.Errorf("%w (tried %d times)", err, attempt)
+		case errors.Is(err, context.Canceled):
+			// Nobody interrupted it here: its agent heard nothing for too long.
+			err = &agent.LostError{Host: n.Host, Err: errors.New("it ended its work")}
 		}
-		if _, lost := errors.AsType[*agent.LostError](err); lost {
+		if _, ok := errors.AsType[*agent.LostError](err); ok {
+			transient = time.Time{}
+			if lost++; lost == e.o.Attempts {
+				return fmt.Errorf("%w (tried %d times)", err, lost)
+			}
 			e.ended <- ending{node: n, lost: true}
+		} else if _, ok := errors.AsType[resource.TransientError](err); ok {
+			if transient.IsZero() {
+				transient, pause = time.Now(), shortestRetry
+			}
+			if time.Since(transient) >= e.o.TransientFor {
+				return fmt.Errorf("%w (tried for %s)", err, time.Since(transient).Round(time.Second))
+			}
+		} else {
+			return err
 		}
 		e.event(event.Event{Kind: event.StepRetried, Host: n.Host, Step: n.Name, Message: err.Error()})
 		timer := time.NewTimer(pause)
-		pause *= 2
+		pause = min(2*pause, longestRetry)
 		select {
 		case <-timer.C:
 		case <-e.o.Interrupt:
@@ -415,19 +460,17 @@ func (e *execution) step(ctx context.Context, n *node, use func(Host)) error {
 	}
 }
 
-// passing says whether a failure may pass by itself.
-func passing(err error) bool {
-	var lost *agent.LostError
-	var transient resource.TransientError
-	return errors.As(err, &lost) || errors.As(err, &transient)
-}
-
-func (e *execution) attempt(ctx context.Context, n *node, use func(Host)) error {
-	h, err := e.o.Host(ctx, n.Host)
+func (e *execution) attempt(ctx context.Context, n *node) error {
+	h, err := e.o.Host(e.connecting, n.Host)
 	if err != nil {
+		if e.connecting.Err() != nil {
+			return errInterrupted
+		}
 		return err
 	}
-	use(h)
+	e.mu.Lock()
+	e.hosts[n.Host] = h
+	e.mu.Unlock()
 	select {
 	case <-e.o.Interrupt: // it was not in hand when the others were told
 		return errInterrupted
@@ -509,6 +552,9 @@ func (e *execution) wellNow(ctx context.Context, h Host, n *node) error {
 			return errInterrupted
 		case <-ctx.Done():
 			timer.Stop()
+			if errors.Is(context.Cause(ctx), errNotWell) && said == "" {
+				return fmt.Errorf("all is in place, but whether it is well could not be found out within %s: the check did not come to an end", e.o.WellWithin)
+			}
 			if errors.Is(context.Cause(ctx), errNotWell) {
 				return fmt.Errorf("all is in place, but after %s it is not well: %s", e.o.WellWithin, said)
 			}

@@ -34,6 +34,10 @@ type lab struct {
 	check func(step plan.StepID) (map[string]string, error)
 	// connect fails for hosts that cannot be worked with; nil if all can.
 	connect func(host string) error
+	// waits is a host that cannot be connected to until the context ends.
+	waits string
+	// finishing is what it takes to tell a host to finish; nothing if nil.
+	finishing func(host string)
 
 	mu      sync.Mutex
 	start   time.Time
@@ -73,7 +77,11 @@ func (l *lab) run(t *testing.T, ctx context.Context) (r run.Result, err error) {
 	}
 	p := &plan.Plan{Steps: l.changes, Graph: l.steps, Groups: l.groups, Missing: l.missing, Problems: l.blocked, Hosts: slices.Sorted(maps.Keys(hosts))}
 	o := l.options
-	o.Host = func(_ context.Context, name string) (run.Host, error) {
+	o.Host = func(ctx context.Context, name string) (run.Host, error) {
+		if l.waits == name {
+			<-ctx.Done()
+			return nil, &agent.LostError{Host: name, Err: errors.New("the handshake was cut")}
+		}
 		if l.connect != nil {
 			if err := l.connect(name); err != nil {
 				return nil, err
@@ -177,7 +185,12 @@ func (h *host) Check(_ context.Context, probes []resource.Probe) (map[string]str
 	return h.l.check(id(h.name, probes[0].ID().Name))
 }
 
-func (h *host) Finish() { close(h.finish) }
+func (h *host) Finish() {
+	if h.l.finishing != nil {
+		h.l.finishing(h.name)
+	}
+	close(h.finish)
+}
 
 // failures are what failed or was skipped, in words, sorted.
 func failures(list []run.Failure) []string {
@@ -433,9 +446,12 @@ func TestRetries(t *testing.T) {
 		seconds int
 	}{
 		{name: "lost", err: lost, times: 2, seconds: 3},
+		{name: "its agent ends on its own", err: context.Canceled, times: 2, seconds: 3},
 		{name: "lost while connecting", err: lost, times: 2, connect: true, seconds: 3},
 		{name: "busy", err: fmt.Errorf("packages: %w", busy), times: 4, seconds: 15},
-		{name: "busy for ever", err: busy, times: 99, want: "m1 a: dpkg is busy (tried 5 times)", seconds: 15},
+		{name: "lost for ever", err: lost, times: 99, want: "m1 a: m1: the agent was lost: cut (tried 5 times)", seconds: 15},
+		{name: "busy for minutes", err: busy, times: 40, seconds: 15 + 36*15},
+		{name: "busy for ever", err: busy, times: 99, want: "m1 a: dpkg is busy (tried for 10m0s)", seconds: 600},
 		{name: "blocked", err: resource.BlockedError{Reason: "no"}, times: 1, want: "m1 a: no"},
 		{name: "wrong", err: errors.New("it failed"), times: 1, want: "m1 a: it failed"},
 	} {
@@ -546,6 +562,61 @@ func TestInterrupt(t *testing.T) {
 		if l.at("run-interrupted : finishing what is in hand; interrupt again to cut it off") != 5 {
 			t.Errorf("nobody said so: %q", l.log)
 		}
+	})
+}
+
+// TestInterruptReachesWhoConnects ends what waits for a host, and tells hosts at once, however long one of them takes to hear it.
+func TestInterruptReachesWhoConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		interrupt := make(chan struct{})
+		l := lab{options: run.Options{Interrupt: interrupt}, waits: "m9"}
+		var mu sync.Mutex
+		told := map[string]int{}
+		l.finishing = func(host string) {
+			mu.Lock()
+			told[host] = int(time.Since(l.start).Seconds())
+			mu.Unlock()
+			if host != "m1" {
+				time.Sleep(20 * time.Second)
+			}
+		}
+		for _, h := range []string{"m1", "m2", "m3"} {
+			l.step(plan.Step{StepID: id(h, "a")}, adds)
+		}
+		l.step(plan.Step{StepID: id("m4", "quick")}, adds)
+		l.step(plan.Step{StepID: id("m9", "a")}, adds)
+		l.apply = func(_ context.Context, s plan.StepID) error {
+			if s.Name == "a" {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		time.AfterFunc(5*time.Second, func() { close(interrupt) })
+		r, err := l.run(t, t.Context())
+		if err != nil || !r.Interrupted || len(r.Failed)+len(r.Skipped) > 0 {
+			t.Errorf("%+v, %v", r, err)
+		}
+		// m4 has nothing in hand any more.
+		if !maps.Equal(told, map[string]int{"m1": 5, "m2": 5, "m3": 5}) || int(time.Since(l.start).Seconds()) != 25 {
+			t.Errorf("after %v, told: %v", time.Since(l.start), told)
+		}
+	})
+}
+
+// TestHangingCheck says that nothing came of it.
+func TestHangingCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l lab
+		l.step(plan.Step{StepID: id("m1", "a"), Ensures: []resource.Probe{resource.UnitActive{Name: "a"}}}, adds)
+		l.check = func(plan.StepID) (map[string]string, error) {
+			time.Sleep(3*time.Minute + time.Second)
+			return nil, context.DeadlineExceeded
+		}
+		r, err := l.run(t, t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		same(t, "failed", failures(r.Failed), "m1 a: all is in place, but whether it is well could not be found out within 3m0s: the check did not come to an end")
 	})
 }
 
