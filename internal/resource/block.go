@@ -107,7 +107,7 @@ func (b Block) Observe(_ context.Context, env *Env) (Observed, error) {
 		}
 	}
 	if before+b.whole()+after != f.text {
-		observeText(&o, f.text)
+		f.observe(&o)
 	}
 	return o, nil
 }

@@ -31,7 +31,7 @@ func TestBlockInto(t *testing.T) {
 	}
 }
 
-func quoted(text string) string { return fmt.Sprintf("0640 u:g %q", text) }
+func quoted(text string) string { return fmt.Sprintf("0664 u:g %q", text) }
 
 func TestBlockDiffShowsTheFile(t *testing.T) {
 	m := fake.New("m", nil)

@@ -34,7 +34,7 @@ type scenario struct {
 func write(path, content string) func(*testing.T, *fake.Machine, *resource.Env) {
 	return func(t *testing.T, _ *fake.Machine, env *resource.Env) {
 		t.Helper()
-		if err := env.Files.Write(path, resource.Attributes{Mode: 0o640, Owner: "u", Group: "g"}, strings.NewReader(content)); err != nil {
+		if err := env.Files.Write(path, resource.Attributes{Mode: 0o664, Owner: "u", Group: "g"}, strings.NewReader(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +130,7 @@ var scenarios = []scenario{
 		machine: onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "2\t3\t4", "") }), changes: []string{"value: 2 3 4 → 1 2 3"}},
 	{name: "sysctl file", r: resource.SysctlFile{Path: "/etc/sysctl.d/x.conf", Parameters: []resource.SysctlLine{{Name: "a.b", Value: "1", AtLeast: true}, {Name: "a.c", Value: "1", AtLeast: true}}},
 		machine: all(write("/etc/sysctl.d/x.conf", "a.b = 1\n"), onMachine(func(m *fake.Machine) { m.DeclareSysctl("a.b", "2", "") })),
-		changes: []string{"content", "mode: 0640 → 0644", "owner: u:g → root:root"}},
+		changes: []string{"content", "mode: 0664 → 0644", "owner: u:g → root:root"}},
 	{name: "sysctl of a module to come", r: resource.Sysctl{Name: "a.b", Value: "1", Module: "mod"},
 		machine: func(t *testing.T, m *fake.Machine, _ *resource.Env) {
 			m.DeclareModule("mod", resource.ModuleLoaded)
@@ -417,7 +417,7 @@ func TestTravels(t *testing.T) {
 
 func setenforce(_ *testing.T, m *fake.Machine, env *resource.Env) {
 	m.SetProgram("setenforce", func(_ context.Context, c resource.Command) (resource.Output, error) {
-		a := resource.Attributes{Mode: 0o640, Owner: "u", Group: "g"}
+		a := resource.Attributes{Mode: 0o664, Owner: "u", Group: "g"}
 		return resource.Output{}, env.Files.Write("/sys/fs/selinux/enforce", a, strings.NewReader(c.Args[0]))
 	})
 }

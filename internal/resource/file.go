@@ -26,7 +26,7 @@ type File struct {
 	Group string `json:"group,omitempty"`
 	// Digest of the content ("sha256:…"), by which it travels.
 	Digest string `json:"digest"`
-	// Secret keeps the content out of plans.
+	// Secret keeps the content out of plans, and what was there before. What not everybody on the machine may read is kept out of them in any case.
 	Secret bool `json:"secret,omitempty"`
 	// Content is known where the file is asked for, to show what changes; not to the agent.
 	Content []byte `json:"-"`
@@ -76,11 +76,14 @@ func (f File) Observe(_ context.Context, env *Env) (Observed, error) {
 		return Observed{}, fmt.Errorf("reading %s: %w", f.Path, err)
 	}
 	o.Values["digest"] = "sha256:" + hex.EncodeToString(hash.Sum(nil))
-	if !f.Secret && o.Values["digest"] != f.Digest && i.Size <= MaxText && isText(text.Bytes()) {
+	if !f.Secret && public(i.Mode) && o.Values["digest"] != f.Digest && i.Size <= MaxText && isText(text.Bytes()) {
 		o.Text = text.String()
 	}
 	return o, nil
 }
+
+// public says whether everybody on the machine may read a file with these permissions; what is in others may be a secret, whoever wrote it.
+func public(mode fs.FileMode) bool { return mode&0o004 != 0 }
 
 // limited keeps the first bytes of what is written to it.
 type limited struct {

@@ -56,7 +56,7 @@ func (FstabSwap) Observe(_ context.Context, env *Env) (Observed, error) {
 	o := Observed{State: Present}
 	if slices.ContainsFunc(strings.Split(f.text, "\n"), turnsSwapOn) {
 		o.Values = map[string]string{"swap": "on"}
-		observeText(&o, f.text)
+		f.observe(&o)
 	}
 	return o, nil
 }

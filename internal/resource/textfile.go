@@ -68,9 +68,9 @@ func (f textFile) write(env *Env, text string) error {
 	return env.Files.Write(f.path, f.attributes, strings.NewReader(text))
 }
 
-// observeText is the text for people, if it is one and not too long.
-func observeText(o *Observed, text string) {
-	if len(text) <= MaxText && isText([]byte(text)) {
-		o.Text = text
+// observe is the text for people, if it is one, not too long, and nothing that only some may read: fstab(5) may hold passwords.
+func (f textFile) observe(o *Observed) {
+	if public(f.attributes.Mode) && len(f.text) <= MaxText && isText([]byte(f.text)) {
+		o.Text = f.text
 	}
 }

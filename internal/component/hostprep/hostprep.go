@@ -155,6 +155,7 @@ func files(c *cluster.Cluster, h v1alpha1.Host, ours []resource.Resource) ([]res
 		list = append(list, resource.File{
 			Path: f.Path, Mode: f.Permissions(), Owner: owner, Group: group,
 			Digest: resource.DigestOf(f.Content), Content: f.Content,
+			Secret: f.Permissions()&0o004 == 0, // what not everybody there may read is nothing for plans
 		})
 	}
 	return list, wrong

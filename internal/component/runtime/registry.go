@@ -29,25 +29,21 @@ func registries(c *cluster.Cluster) []resource.Resource {
 		if len(r.Authorities) > 0 {
 			list = append(list, resource.File{Path: authoritiesPath(r), Digest: resource.DigestOf(r.Authorities), Content: r.Authorities})
 		}
-		text, secret := hosts(r, byHost)
-		f := resource.NewFile(registryDir(r)+"/hosts.toml", text)
-		if secret {
-			f.Mode, f.Secret = 0o600, true
-		}
+		f := resource.NewFile(registryDir(r)+"/hosts.toml", hosts(r, byHost))
+		f.Mode, f.Secret = 0o600, true // there may be a password in it, or was before
 		list = append(list, f)
 	}
 	return list
 }
 
-// hosts is the hosts.toml of a registry, and whether a password is in it. The registry itself is what stands before the first host; where it is, containerd
+// hosts is the hosts.toml of a registry. The registry itself is what stands before the first host; where it is, containerd
 // knows. A mirror that is a registry of the cluster file itself is reached as is said there, too: with its authorities and credentials. The credentials
 // of a registry are for nobody else.
-func hosts(r cluster.Registry, byHost map[string]cluster.Registry) (text string, secret bool) {
+func hosts(r cluster.Registry, byHost map[string]cluster.Registry) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	header := func(of cluster.Registry, table string) {
 		if of.Credentials != nil {
-			secret = true
 			line("\n[%s]", table)
 			line("Authorization = %s", quote(basic(of)))
 		}
@@ -80,7 +76,7 @@ func hosts(r cluster.Registry, byHost map[string]cluster.Registry) (text string,
 			header(own, table+".header")
 		}
 	}
-	return b.String(), secret
+	return b.String()
 }
 
 // trust says by whose certificates a host is known.
