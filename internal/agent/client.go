@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -135,32 +136,36 @@ func (c *Client) listen(session grpc.ClientStream) {
 	}
 }
 
-// pieceSize is how much of a blob travels at once, in bytes.
-const pieceSize = 64 << 10
+// pieceSize is how much of a blob travels at once, in bytes: a size that gRPC's pool of buffers has.
+const pieceSize = 32 << 10
 
 // supply sends a blob that the agent asked for. What goes wrong with the blob goes to the agent, and comes back as the error of the step.
 func (c *Client) supply(digest string, number int) {
 	ctx := metadata.AppendToOutgoingContext(c.ctx, numberKey, strconv.Itoa(number))
-	r, err := c.blobs.Open(digest)
-	if err != nil {
-		ctx = metadata.AppendToOutgoingContext(ctx, failedKey, err.Error())
-	} else {
-		defer func() { _ = r.Close() }()
-	}
 	put, sendErr := c.grpc.NewStream(ctx, &grpc.StreamDesc{StreamName: "Put", ClientStreams: true}, "/"+service+"/Put")
 	if sendErr != nil {
-		return // the session is over
+		c.stop(sendErr) // the agent would wait for it for ever
+		return
+	}
+	r, err := c.blobs.Open(digest)
+	if err == nil {
+		defer func() { _ = r.Close() }()
 	}
 	for err == nil {
-		// gRPC may hold on to what it sends, so each piece has its own memory.
-		piece := make([]byte, pieceSize)
+		// gRPC holds on to what it sends, and gives it back when it is sent.
+		pool := mem.DefaultBufferPool()
+		piece := pool.Get(pieceSize)
 		var n int
-		n, err = io.ReadFull(r, piece)
+		n, err = io.ReadFull(r, *piece)
+		*piece = (*piece)[:n]
 		if n > 0 {
-			if put.SendMsg(&chunk{piece[:n]}) != nil {
+			if put.SendMsg(&chunk{data: piece, pool: pool}) != nil {
 				break // the agent wants no more of it; the answer says why, to who asked
 			}
 		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		_ = put.SendMsg(&chunk{failed: err.Error()}) // if nobody hears it, nobody waits for it
 	}
 	// A blob that ends early is found out by its digest.
 	_ = put.CloseSend()
@@ -210,8 +215,17 @@ func (c *Client) explain(err error) error {
 	return errors.New(s.Message())
 }
 
+// answerTime is how long looking at a machine may take. That it is there is known all the while; this is for what hangs on it.
+const answerTime = 3 * time.Minute
+
 func (c *Client) call(ctx context.Context, method string, request, reply any) error {
-	return c.explain(c.grpc.Invoke(ctx, "/"+service+"/"+method, request, reply))
+	within, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	err := c.explain(c.grpc.Invoke(within, "/"+service+"/"+method, request, reply))
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%s: the agent gave no answer within %s; something on the machine hangs: a disk, a network file system, systemd. Look at it, or take it out of the file", c.host, answerTime)
+	}
+	return err
 }
 
 // Hello asks what the machine is.

@@ -43,6 +43,13 @@ func (l FileLock) TryLock(h Holder) (release func(), busy *Holder, err error) {
 		_ = json.Unmarshal(b, busy)
 		return nil, busy, errors.Join(readErr, f.Close())
 	}
+	if err == nil && !same(f, path) {
+		// A reset took the file away while it was waited for: another one is the lock now.
+		if err := f.Close(); err != nil {
+			return nil, nil, err
+		}
+		return l.TryLock(h)
+	}
 	if err == nil {
 		err = write(f, h)
 	}
@@ -50,6 +57,13 @@ func (l FileLock) TryLock(h Holder) (release func(), busy *Holder, err error) {
 		return nil, nil, fmt.Errorf("%s: %w", path, errors.Join(err, f.Close()))
 	}
 	return func() { _ = f.Close() }, nil, nil
+}
+
+// same says whether a path still leads to an open file.
+func same(f *os.File, path string) bool {
+	is, err := f.Stat()
+	there, errThere := os.Stat(path)
+	return err == nil && errThere == nil && os.SameFile(is, there)
 }
 
 func write(f *os.File, h Holder) error {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -239,12 +240,32 @@ func (l *ownedList) entry(id resource.ID) (*entry, error) {
 	return nil, nil
 }
 
-// drop forgets a resource that was taken away.
-func (l *ownedList) drop(id resource.ID) error {
+// drop forgets a resource that was taken away. Directories that it leaves go with another resource that has something in them.
+func (l *ownedList) drop(id resource.ID, left []string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.load(); err != nil {
 		return err
+	}
+	for i := range l.entries {
+		e := &l.entries[i]
+		if e.ID == id || len(left) == 0 {
+			continue
+		}
+		r, err := resource.Decode(e.Resource)
+		k, ok := r.(resource.Keeper)
+		if err != nil || !ok {
+			continue
+		}
+		left = slices.DeleteFunc(left, func(dir string) bool {
+			below := slices.ContainsFunc(k.Keeps(), func(p string) bool { return strings.HasPrefix(p, dir+"/") })
+			if below && !slices.Contains(e.Directories, dir) {
+				e.Directories = append(e.Directories, dir)
+			}
+			return below
+		})
+		// The lowest first.
+		slices.SortFunc(e.Directories, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	}
 	l.entries = slices.DeleteFunc(l.entries, func(e entry) bool { return e.ID == id })
 	return l.write(ownedFile, l.entries)
@@ -292,17 +313,17 @@ func (l *ownedList) lastTrigger(e entry, wanted map[resource.ID]bool) resource.I
 	return resource.ID{}
 }
 
-// mark remembers, before a resource changes, what of its step takes effect of it later. If that is cut off in between, it is not forgotten.
-func (l *ownedList) mark(changes resource.Resource, step []resource.Resource, boot string) error {
+// mark remembers, before a resource changes, which others take effect of it later. If that is cut off in between, it is not forgotten.
+func (l *ownedList) mark(changes resource.ID, readers []resource.Resource, boot string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.load(); err != nil {
 		return err
 	}
 	dirty := false
-	for _, r := range step {
+	for _, r := range readers {
 		t, ok := r.(resource.Triggered)
-		if !ok || !slices.Contains(t.TriggeredBy(), changes.ID()) {
+		if !ok || !slices.Contains(t.TriggeredBy(), changes) {
 			continue
 		}
 		i := slices.IndexFunc(l.marks, func(m mark) bool { return m.ID == r.ID() })
@@ -315,8 +336,8 @@ func (l *ownedList) mark(changes resource.Resource, step []resource.Resource, bo
 			m.Boot, m.By = boot, nil
 			dirty = true
 		}
-		if !slices.Contains(m.By, changes.ID()) {
-			m.By = append(m.By, changes.ID())
+		if !slices.Contains(m.By, changes) {
+			m.By = append(m.By, changes)
 			dirty = true
 		}
 	}
@@ -324,6 +345,24 @@ func (l *ownedList) mark(changes resource.Resource, step []resource.Resource, bo
 		return nil
 	}
 	return l.write(marksFile, l.marks)
+}
+
+// resources are all that are there.
+func (l *ownedList) resources() ([]resource.Resource, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.load(); err != nil {
+		return nil, err
+	}
+	var all []resource.Resource
+	for _, e := range l.entries {
+		r, err := resource.Decode(e.Resource)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // unmark forgets what a resource was applied after.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -129,15 +130,23 @@ type sessionDown struct {
 	Number int    `json:"number,omitempty"`
 }
 
-// chunk is a piece of a blob.
-type chunk struct{ data []byte }
+// chunk is a piece of a blob. If it has memory from a pool, that goes back there when it is sent.
+type chunk struct {
+	data *[]byte
+	pool mem.BufferPool
+	// failed says why there is no more of it.
+	failed string
+}
 
 type putReply struct{}
 
-// Keys of the metadata of a put.
+// numberKey is that of the metadata of a put.
+const numberKey = "number"
+
+// The first byte of a chunk says what it is.
 const (
-	numberKey = "number"
-	failedKey = "failed"
+	dataChunk   = 0
+	failedChunk = 1
 )
 
 // codec writes messages as JSON and chunks as they are.
@@ -147,7 +156,10 @@ func (codec) Name() string { return "kubewright" }
 
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	if c, ok := v.(*chunk); ok {
-		return mem.BufferSlice{mem.SliceBuffer(c.data)}, nil
+		if c.failed != "" {
+			return mem.BufferSlice{mem.SliceBuffer{failedChunk}, mem.SliceBuffer(c.failed)}, nil
+		}
+		return mem.BufferSlice{mem.SliceBuffer{dataChunk}, mem.NewBuffer(c.data, c.pool)}, nil
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -159,7 +171,14 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	b := data.Materialize()
 	if c, ok := v.(*chunk); ok {
-		c.data = b
+		switch {
+		case len(b) == 0:
+			return errors.New("a piece of a blob is empty")
+		case b[0] == failedChunk:
+			c.failed = string(b[1:])
+		default:
+			c.data = new(b[1:])
+		}
 		return nil
 	}
 	return json.Unmarshal(b, v)

@@ -101,6 +101,10 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 	_ = l.Close()
 	_ = c.Close()
 	all.Wait()
+	if a.reset {
+		// The lock is the last to go, and while it is held: whoever waits for it finds it gone (see FileLock).
+		_ = o.Env.Files.RemoveAll(filepath.Dir(lockFile)) // it goes with the next restart, too
+	}
 	a.unlock()
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -126,6 +130,7 @@ type agent struct {
 	number  int
 	release func() // of the lock; nil while it is not held
 	closing bool   // no further call is to begin something
+	reset   bool   // everything was taken away
 }
 
 // refuse has no call begin anything from now on: after it, busy only falls.
@@ -332,10 +337,6 @@ func (a *agent) put(s grpc.ServerStream) error {
 	if n == nil {
 		return status.Error(codes.NotFound, "nobody waits for this blob any more")
 	}
-	if v := m.Get(failedKey); len(v) == 1 {
-		_ = n.w.CloseWithError(errors.New(v[0]))
-		return s.SendMsg(&putReply{})
-	}
 	for {
 		var c chunk
 		err := s.RecvMsg(&c)
@@ -347,7 +348,11 @@ func (a *agent) put(s grpc.ServerStream) error {
 			_ = n.w.CloseWithError(fmt.Errorf("the connection ended while the content was on its way: %w", err))
 			return err
 		}
-		if _, err := n.w.Write(c.data); err != nil {
+		if c.failed != "" {
+			_ = n.w.CloseWithError(errors.New(c.failed))
+			return s.SendMsg(&putReply{})
+		}
+		if _, err := n.w.Write(*c.data); err != nil {
 			return status.Error(codes.Canceled, err.Error())
 		}
 	}
@@ -489,7 +494,7 @@ func (a *agent) over(s grpc.ServerStream) error {
 }
 
 // apply makes a step's resources true, one after the other. What is in hand is finished even if the client goes away.
-func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
+func (a *agent) apply(r *applyRequest, s grpc.ServerStream) (err error) {
 	done, err := a.begin()
 	if err != nil {
 		return err
@@ -505,6 +510,12 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 		return explainError(err)
 	}
 	var found []foundResource
+	// Also if a later one fails: what was found is known now only.
+	defer func() {
+		if failed := a.owned.adopt(found); err == nil {
+			err = explainError(failed)
+		}
+	}()
 	for _, each := range st.resources {
 		if err := a.over(s); err != nil {
 			return err
@@ -538,7 +549,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) error {
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: changed})
 	}
-	return explainError(a.owned.adopt(found))
+	return nil
 }
 
 // applyResource makes a resource true if it is not, and makes sure that it is. What has to be remembered is written before.
@@ -561,7 +572,7 @@ func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []res
 	if err := a.owned.add(r, before); err != nil {
 		return before, false, fmt.Errorf("remembering what was there before: %w", err)
 	}
-	if err := a.owned.mark(r, step, boot); err != nil {
+	if err := a.owned.mark(r.ID(), step, boot); err != nil {
 		return before, false, fmt.Errorf("remembering what it triggers: %w", err)
 	}
 	if t, ok := r.(resource.Triggered); ok && len(pending) > 0 {
@@ -620,11 +631,12 @@ func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
 		}
 	}
 	if r.All {
-		for _, dir := range []string{Dir, filepath.Dir(lockFile)} {
-			if err := env.Files.RemoveAll(dir); err != nil {
-				return explainError(fmt.Errorf("removing %s: %w", dir, err))
-			}
+		if err := env.Files.RemoveAll(Dir); err != nil {
+			return explainError(fmt.Errorf("removing %s: %w", Dir, err))
 		}
+		a.mu.Lock()
+		a.reset = true
+		a.mu.Unlock()
 	}
 	return nil
 }
@@ -644,13 +656,30 @@ func (a *agent) undo(env *resource.Env, id resource.ID) error {
 			return err
 		}
 	}
+	// What stays and reads it has to be restarted.
+	readers, err := a.owned.resources()
+	if err != nil {
+		return err
+	}
+	boot, err := bootID(env)
+	if err != nil {
+		return err
+	}
+	if err := a.owned.mark(id, readers, boot); err != nil {
+		return err
+	}
+	var left []string // directories with something in them
 	if !e.Found {
 		if err := r.Undo(a.work, env, e.Previous); err != nil {
 			return err
 		}
 		for _, dir := range e.Directories {
-			if err := removeEmpty(env.Files, dir); err != nil {
+			empty, err := removeEmpty(env.Files, dir)
+			if err != nil {
 				return err
+			}
+			if !empty {
+				left = append(left, dir)
 			}
 		}
 	}
@@ -659,15 +688,20 @@ func (a *agent) undo(env *resource.Env, id resource.ID) error {
 			return err
 		}
 	}
-	return a.owned.drop(id)
-}
-
-// removeEmpty removes a directory unless somebody put something into it.
-func removeEmpty(files resource.Files, dir string) error {
-	if names, err := files.List(dir); errors.Is(err, fs.ErrNotExist) || err == nil && len(names) > 0 {
-		return nil
-	} else if err != nil {
+	if err := a.owned.unmark(id); err != nil {
 		return err
 	}
-	return files.Remove(dir)
+	return a.owned.drop(id, left)
+}
+
+// removeEmpty removes a directory unless there is something in it.
+func removeEmpty(files resource.Files, dir string) (empty bool, err error) {
+	names, err := files.List(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil || len(names) > 0:
+		return false, err
+	}
+	return true, files.Remove(dir)
 }

@@ -8,12 +8,14 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -30,6 +32,8 @@ type host struct {
 	env   *resource.Env
 	locks memoryLock
 	blobs contents
+	// broken are the blobs instead, if it is not nil.
+	broken agent.Blobs
 
 	endSession func() // of the one that session made last
 }
@@ -130,7 +134,11 @@ func (h *host) connect(t *testing.T, wrap ...func(net.Conn) net.Conn) (c *agent.
 			t.Errorf("the agent ends with %v", err)
 		}
 	}()
-	c, err := agent.Connect(t.Context(), "m1", here, h.blobs)
+	var blobs agent.Blobs = h.blobs
+	if h.broken != nil {
+		blobs = h.broken
+	}
+	c, err := agent.Connect(t.Context(), "m1", here, blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,6 +323,54 @@ func TestNoLongerWanted(t *testing.T) {
 	}
 }
 
+// TestWhatReadsAFileThatGoesIsRestarted has a unit that stays be restarted when a file goes that it reads.
+func TestWhatReadsAFileThatGoesIsRestarted(t *testing.T) {
+	h := newHost(t)
+	c := h.session(t)
+	unit := h.file("/etc/systemd/system/a.service", "[Service]\n")
+	more := h.file("/etc/a.d/more.conf", "more\n")
+	reads := resource.Unit{Name: "a.service", Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID(), more.ID()}}
+	mustApply(t, c, step(unit, more, reads))
+	reads.RestartOn = reads.RestartOn[:1]
+	without := step(unit, reads)
+	if err := c.Remove(t.Context(), observe(t, c, without).Removals, func(agent.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	restarts := h.Restarts("a.service")
+	if got := observe(t, c, without).Resources[reads.ID().String()].Pending; fmt.Sprint(got) != "[file /etc/a.d/more.conf]" {
+		t.Errorf("what it has to be restarted for is %v", got)
+	}
+	mustApply(t, c, without)
+	if got := h.Restarts("a.service"); got != restarts+1 {
+		t.Errorf("it was restarted %d times, not once", got-restarts)
+	}
+	if got := observe(t, c, without).Resources[reads.ID().String()].Pending; len(got) > 0 {
+		t.Errorf("and still has to be, for %v", got)
+	}
+}
+
+// TestDirectoriesGoWithTheLast has a directory go that several files share, whichever goes last.
+func TestDirectoriesGoWithTheLast(t *testing.T) {
+	h := newHost(t)
+	a, b := h.file("/opt/own/below/a", "a\n"), h.file("/opt/own/below/b", "b\n")
+	c := h.session(t)
+	mustApply(t, c, step(a, b))
+	if err := c.Remove(t.Context(), observe(t, c, step(b)).Removals, func(agent.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	if h.text("/opt/own/below/b") != "b\n" {
+		t.Fatal("b went with a")
+	}
+	if err := c.Remove(t.Context(), observe(t, c).Removals, func(agent.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	for name := range h.State() {
+		if strings.Contains(name, "/opt/own") {
+			t.Errorf("there is left %s", name)
+		}
+	}
+}
+
 // TestLostList has a machine forget: nothing is taken away that may be somebody's.
 func TestLostList(t *testing.T) {
 	h := newHost(t)
@@ -459,6 +515,32 @@ func TestBlobs(t *testing.T) {
 	if h.text("/etc/a") != string(large.Content) {
 		t.Error("a large one arrives as another")
 	}
+}
+
+// TestWhyABlobFails has what goes wrong here be said there, whatever is in its words, and wherever it goes wrong.
+func TestWhyABlobFails(t *testing.T) {
+	h := newHost(t)
+	why := errors.New("öffnen von /home/jürgen/…:\nno such file")
+	for what, blobs := range map[string]agent.Blobs{"at first": failing{opens: why}, "midway": failing{reads: why}} {
+		h.broken = blobs
+		c, ended := h.connect(t)
+		lock(t, c, "run")
+		if _, _, err := applied(t, c, step(resource.NewFile("/etc/a", "a"))); err == nil || !strings.Contains(err.Error(), why.Error()) {
+			t.Errorf("%s: %v", what, err)
+		}
+		c.Close()
+		<-ended
+	}
+}
+
+// failing are blobs that cannot be had.
+type failing struct{ opens, reads error }
+
+func (f failing) Open(string) (io.ReadCloser, error) {
+	if f.opens != nil {
+		return nil, f.opens
+	}
+	return io.NopCloser(io.MultiReader(strings.NewReader("some of it"), iotest.ErrReader(f.reads))), nil
 }
 
 // line is a connection that can be cut, or lose what is written to it.
@@ -660,7 +742,16 @@ func TestFileLock(t *testing.T) {
 	if release, busy, err = l.TryLock(agent.Holder{Run: "run 2"}); err != nil || busy != nil {
 		t.Fatal(busy, err)
 	}
-	defer release()
+	defer func() { release() }()
+	// A reset takes the file away while it is held; whoever takes it then has one that others see.
+	if err := os.Remove(l.Path); err != nil {
+		t.Fatal(err)
+	}
+	old := release
+	if release, busy, err = l.TryLock(agent.Holder{Run: "run 2"}); err != nil || busy != nil {
+		t.Fatal(busy, err)
+	}
+	old()
 	if _, busy, err = l.TryLock(agent.Holder{}); err != nil || busy == nil || busy.Run != "run 2" || busy.Who != "" {
 		t.Errorf("what the one before wrote shows: %v, %v", busy, err)
 	}
