@@ -124,7 +124,9 @@ type HostPreparation struct {
 
 // TimeSync is how clocks are kept together. Certificates and leases need clocks that agree within two seconds.
 type TimeSync struct {
-	// Mode is chrony (default) or leave, for hosts whose clocks are somebody else's business; a clock that is off is refused all the same.
+	// Mode is chrony, or leave for hosts whose clocks are somebody else's business; a clock that is off is refused all the same. By default it is
+	// chrony if servers or serverHosts are given, and leave otherwise: what keeps the clocks of hosts usually does it well. With chrony and
+	// neither of them, control planes serve time to all and follow each other.
 	Mode string `json:"mode,omitempty"`
 	// Servers outside of the cluster, by address or DNS name.
 	Servers []string `json:"servers,omitempty"`

@@ -29,7 +29,12 @@ func (c *Cluster) setDefaults() {
 	p.SELinux = cmp.Or(p.SELinux, Permissive)
 	p.OpenFiles = cmp.Or(p.OpenFiles, 1_048_576)
 	p.JournalSize = cmp.Or(p.JournalSize, "1G")
-	c.TimeSync.Mode = cmp.Or(c.TimeSync.Mode, "chrony")
+	if t := &c.TimeSync; t.Mode == "" {
+		t.Mode = "leave"
+		if len(t.Servers)+len(t.ServerHosts) > 0 {
+			t.Mode = "chrony"
+		}
+	}
 	var servers []string
 	for _, name := range c.TimeSync.ServerHosts {
 		list, _ := expand(name) // validation said what is wrong with it

@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 	if !*p.Hostname || *p.Swap || p.Firewall != Open || p.SELinux != Permissive || p.OpenFiles != 1_048_576 || p.JournalSize != "1G" {
 		t.Errorf("host preparation is %+v", p)
 	}
-	if c.TimeSync.Mode != "chrony" || c.Runtime.Name != "containerd" || c.Runtime.Root != "/var/lib/containerd" || c.Runtime.MaxConcurrentDownloads != 3 {
+	if c.TimeSync.Mode != "leave" || c.Runtime.Name != "containerd" || c.Runtime.Root != "/var/lib/containerd" || c.Runtime.MaxConcurrentDownloads != 3 {
 		t.Errorf("the rest is %+v %+v", c.TimeSync, c.Runtime)
 	}
 }
@@ -232,6 +232,9 @@ func TestRangesOfServerHosts(t *testing.T) {
 	c, err := Parse("cluster.yaml", []byte(strings.Replace(small, "- name: m1\n", "- {name: \"t[1-2]\", address: \"10.0.0.[1-2]\", roles: [worker]}\n- name: m1\n", 1)+"timeSync: {serverHosts: [m1, \"t[1-2]\"]}\n"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if c.TimeSync.Mode != "chrony" {
+		t.Errorf("with server hosts the mode is %q; want chrony", c.TimeSync.Mode)
 	}
 	if want := []string{"m1", "t1", "t2"}; !slices.Equal(c.TimeSync.ServerHosts, want) {
 		t.Errorf("server hosts are %q; want %q", c.TimeSync.ServerHosts, want)

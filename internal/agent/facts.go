@@ -62,6 +62,7 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 	case g.there("/usr/bin/dnf"):
 		f.Packages = "dnf"
 	}
+	f.Chrony = g.there("/usr/sbin/chronyd")
 	f.Addresses, err = addresses()
 	g.note(err)
 	for _, dir := range []string{"/", "/var/lib"} {

@@ -26,14 +26,13 @@ func Standard(b *bundle.Bundle) Components {
 		prepared := func(host string) []plan.Condition {
 			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: hostprep.Step})}
 		}
-		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: prepared}
+		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: prepared, Provided: func(host string) bool { return hostprep.Provides(b, hosts[host]) }}
 		containers := runtime.Input{Cluster: c, Hosts: hosts, Bundle: b, After: prepared}
+		ofClocks, ofContainers := timesync.Packages(clocks), runtime.Packages(containers)
 		add(hostprep.Steps(hostprep.Input{
 			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks),
-			Packages: func(host string) []string {
-				return slices.Concat(timesync.Packages(clocks)(host), runtime.Packages(containers)(host))
-			},
-			Replace: timesync.Replaces(),
+			Packages: func(host string) []string { return slices.Concat(ofClocks(host), ofContainers(host)) },
+			Replace:  timesync.Replaces(),
 		}))
 		add(timesync.Steps(clocks))
 		add(runtime.Steps(containers))

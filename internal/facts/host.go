@@ -45,6 +45,8 @@ type Host struct {
 	Packages string `json:"packages,omitempty"`
 	// Clocks are the units that keep the clock and are active: "chrony.service", "systemd-timesyncd.service".
 	Clocks []string `json:"clocks,omitempty"`
+	// Chrony says that chronyd is installed.
+	Chrony bool `json:"chrony,omitempty"`
 	// Addresses of its interfaces, loopback and link-local ones aside.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Free is the room in bytes on the file systems of some directories: "/var/lib", "/".

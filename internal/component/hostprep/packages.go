@@ -55,6 +55,11 @@ func repository(b *bundle.Bundle, o facts.OS) *bundle.Blob {
 	return nil
 }
 
+// Provides says whether a bundle has packages for a host.
+func Provides(b *bundle.Bundle, f facts.Host) bool {
+	return f.Packages == "apt" && repository(b, f.OS) != nil
+}
+
 // repositories are the operating systems that a bundle has packages for.
 func repositories(b *bundle.Bundle) string {
 	var names []string
@@ -71,11 +76,10 @@ func repositories(b *bundle.Bundle) string {
 
 // packages come from the bundle; on hosts that it has none for, they have to be there already (see problems).
 func packages(in Input, host string, f facts.Host) []resource.Resource {
-	r := repository(in.Bundle, f.OS)
-	if r == nil || f.Packages != "apt" {
+	if !Provides(in.Bundle, f) {
 		return nil
 	}
-	p := resource.Packages{Names: needed(in, host), Repository: r.Digest.String(), Dir: bundle.PackagesDir}
+	p := resource.Packages{Names: needed(in, host), Repository: repository(in.Bundle, f.OS).Digest.String(), Dir: bundle.PackagesDir}
 	for name, others := range in.Replace {
 		if slices.Contains(p.Names, name) {
 			if p.Replace == nil {

@@ -83,7 +83,7 @@ func system(in Input, h v1alpha1.Host, f facts.Host) []plan.Problem {
 	} else if slices.Compare(kernel[:], testedKernel[:]) < 0 {
 		warns("", "its kernel is %s, and Kubernetes is tested with %d.%d and newer", f.Kernel, testedKernel[0], testedKernel[1])
 	}
-	if repository(in.Bundle, f.OS) == nil || f.Packages != "apt" {
+	if !Provides(in.Bundle, f) {
 		warns("Install them by its own means", "it is %s, and the bundle has packages for %s; these have to be there: %s",
 			orUnknown(f.OS.Name), repositories(in.Bundle), strings.Join(needed(in, h.Name), ", "))
 	}

@@ -2,6 +2,7 @@ package timesync
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -29,22 +30,52 @@ func clocks(in Input, servers []v1alpha1.Host) []plan.Problem {
 		}
 		is := "its clock is " + offset(f.ClockOffset) + " this computer's"
 		wrong := off(f) && !ours
+		t := in.Cluster.TimeSync
+		follows := runs(t, f, servers)
+		if follows && !f.Chrony && in.Provided != nil && !in.Provided(h.Name) {
+			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: "it shall have chrony, which is not there, and the bundle has no packages for it",
+				Remedy: "Install chrony by its own means first, or let timeSync.mode be leave"})
+			continue
+		}
 		switch {
-		case wrong && runs(in.Cluster.TimeSync, f, servers):
+		case wrong && follows && len(t.Servers) > 0:
 			list = append(list, plan.Problem{Host: h.Name, Message: is + "; chrony will set it"})
+		case wrong && follows && serves(servers, h):
+			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and it would serve time to the others", Remedy: "Set its clock first, or name timeSync.servers"})
+		case wrong && follows && someRight(in, servers):
+			list = append(list, plan.Problem{Host: h.Name, Message: is + "; chrony will set it"})
+		case wrong && follows:
+			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and no host that serves time is known to be right",
+				Remedy: "Set the clocks of those that serve time first, or name timeSync.servers"})
 		case wrong && !f.SetClock:
 			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and may not be set from inside", Remedy: "Set the clock of the computer that it runs on"})
-		case wrong && in.Cluster.TimeSync.Mode == chrony:
+		case wrong && t.Mode == chrony:
 			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and no host can serve it time", Remedy: "Name servers or serverHosts in timeSync, or set its clock"})
 		case wrong:
-			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and timeSync leaves it alone", Remedy: "Set it, or let timeSync.mode be chrony"})
-		case in.Cluster.TimeSync.Mode == chrony && !f.SetClock:
+			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and timeSync leaves it alone", Remedy: "Set it, or name timeSync.servers"})
+		case t.Mode == chrony && !f.SetClock:
 			list = append(list, plan.Problem{Host: h.Name, Message: "its clock belongs to the computer that it runs on, so it gets no chrony; it is right"})
-		case in.Cluster.TimeSync.Mode == chrony && !runs(in.Cluster.TimeSync, f, servers):
+		case t.Mode == chrony && !follows:
 			list = append(list, plan.Problem{Host: h.Name, Message: "no host can serve it time, so it gets no chrony; its clock is right now", Remedy: "Name servers or serverHosts in timeSync"})
+		case t.Mode != chrony && f.SetClock && len(f.Clocks) == 0:
+			list = append(list, plan.Problem{Host: h.Name, Message: "nothing keeps its clock, and timeSync leaves it alone; it is right now",
+				Remedy: "Name timeSync.servers, or say mode: chrony to have control planes serve time"})
 		}
 	}
 	return list
+}
+
+// serves says whether a host is one of those that serve time.
+func serves(servers []v1alpha1.Host, h v1alpha1.Host) bool {
+	return slices.ContainsFunc(servers, func(s v1alpha1.Host) bool { return s.Name == h.Name })
+}
+
+// someRight says whether a host that serves time is right, as far as can be told.
+func someRight(in Input, servers []v1alpha1.Host) bool {
+	return slices.ContainsFunc(servers, func(s v1alpha1.Host) bool {
+		f, answered := in.Hosts[s.Name]
+		return answered && !off(f)
+	})
 }
 
 // oursIsOff says whether several hosts agree with each other, and only this computer does not with any of them.

@@ -23,6 +23,8 @@ type Input struct {
 	Cluster *cluster.Cluster
 	// Hosts are those that answered, by name.
 	Hosts map[string]facts.Host
+	// Provided says whether a host gets the packages that it needs; where it does not, chrony has to be there. May be nil: all do.
+	Provided func(host string) bool
 	// After is what the first step on a host waits for, the packages among it; may be nil.
 	After func(host string) []plan.Condition
 }

@@ -33,6 +33,9 @@ func load(t *testing.T, more string) *cluster.Cluster {
 	return &cluster.Cluster{Cluster: spec}
 }
 
+// mode has control planes serve time.
+const mode = "timeSync: {mode: chrony}\n"
+
 var (
 	server    = facts.Host{SetClock: true, Packages: "apt", Clocks: []string{"systemd-timesyncd.service"}}
 	rpm       = facts.Host{SetClock: true, Packages: "dnf"}
@@ -58,12 +61,12 @@ func TestSteps(t *testing.T) {
 		more  string
 		hosts map[string]facts.Host
 	}{
-		{"alone", "", map[string]facts.Host{"cp": server, "w": rpm}},
+		{"alone", mode, map[string]facts.Host{"cp": server, "w": rpm}},
 		{"servers-outside", "timeSync: {servers: [ntp.example.com, 10.9.9.9]}\n", map[string]facts.Host{"w": server}},
 		{"server-hosts", "timeSync: {servers: [ntp.example.com], serverHosts: [\"w[1-2]\"]}\n", map[string]facts.Host{"cp1": server, "w": server}},
-		{"containers", "", map[string]facts.Host{"cp": container, "w": container}},
-		{"some-containers", "", map[string]facts.Host{"cp": container, "w": server}},
-		{"leave", "timeSync: {mode: leave}\n", map[string]facts.Host{"cp": server, "w": container}},
+		{"containers", mode, map[string]facts.Host{"cp": container, "w": container}},
+		{"some-containers", mode, map[string]facts.Host{"cp": container, "w": server}},
+		{"leave", "", map[string]facts.Host{"cp": server, "w": container}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			model := load(t, c.more)
@@ -92,45 +95,63 @@ func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 		s, _ := Steps(Input{Cluster: c, Hosts: fleet(c, map[string]facts.Host{"cp": server, "w": server})})
 		return s
 	}
-	before, after := steps(""), steps("- {name: w3, address: 10.0.0.23, roles: [worker]}\n")
+	before, after := steps(mode), steps("- {name: w3, address: 10.0.0.23, roles: [worker]}\n"+mode)
 	if len(after) != 6 || !reflect.DeepEqual(before, after[:5]) {
 		t.Errorf("before:\n%s\nafter:\n%s", plantest.Render(t, before, nil), plantest.Render(t, after, nil))
 	}
 }
 
 func TestClocks(t *testing.T) {
-	const leave = "timeSync: {mode: leave}\n"
 	const outside = "timeSync: {servers: [10.9.9.9]}\n"
+	const worker = "timeSync: {mode: chrony, serverHosts: [w1]}\n" // cp1 follows it
+	unkept, installed := server, server
+	unkept.Clocks, installed.Chrony = nil, true
 	for _, c := range []struct {
 		name           string
 		more           string
 		cp1            facts.Host
 		offset, answer time.Duration
 		others         time.Duration // offset of the other hosts
+		w1             time.Duration // and of w1, if it is another
+		lacks          bool          // the bundle has no packages for the hosts
 		blocks         bool
 		says           string // of cp1, or of the cluster; empty if there is no problem
 	}{
-		{name: "right", cp1: server, offset: time.Second},
-		{name: "not certainly off", cp1: server, offset: 3 * time.Second, answer: 2 * time.Second},
-		{name: "cured", cp1: server, offset: 3 * time.Second, says: "its clock is 3s ahead of this computer's; chrony will set it"},
-		{name: "slow answer", cp1: server, offset: 3 * time.Second, answer: time.Second, says: "chrony will set it"},
-		{name: "behind", cp1: server, offset: -time.Hour, says: "its clock is 1h0m0s behind this computer's; chrony will set it"},
-		{name: "left", more: leave, cp1: server, offset: 3 * time.Second, blocks: true, says: "timeSync leaves it alone"},
-		{name: "left and right", more: leave, cp1: server},
-		{name: "left in a container", more: leave, cp1: container},
-		{name: "container", cp1: container, says: "its clock belongs to the computer that it runs on"},
-		{name: "container, off", cp1: container, offset: -3 * time.Second, blocks: true, says: "3s behind this computer's, and may not be set from inside"},
+		{name: "right", more: mode, cp1: server, offset: time.Second},
+		{name: "not certainly off", more: mode, cp1: server, offset: 3 * time.Second, answer: 2 * time.Second},
+		{name: "serves", more: mode, cp1: server, offset: 3 * time.Second, blocks: true, says: "its clock is 3s ahead of this computer's, and it would serve time"},
+		{name: "slow answer", more: mode, cp1: server, offset: 3 * time.Second, answer: time.Second, blocks: true, says: "it would serve time"},
+		{name: "behind", more: mode, cp1: server, offset: -time.Hour, blocks: true, says: "its clock is 1h0m0s behind this computer's, and it would serve time"},
+		{name: "servers outside", more: outside, cp1: server, offset: -time.Hour, says: "its clock is 1h0m0s behind this computer's; chrony will set it"},
+		{name: "follows", more: worker, cp1: server, offset: time.Hour, says: "its clock is 1h0m0s ahead of this computer's; chrony will set it"},
+		{name: "follows one that is wrong", more: worker, cp1: server, offset: time.Hour, w1: time.Minute, blocks: true, says: "no host that serves time is known to be right"},
+		{name: "left", cp1: server, offset: 3 * time.Second, blocks: true, says: "timeSync leaves it alone"},
+		{name: "left and right", cp1: server},
+		{name: "left in a container", cp1: container},
+		{name: "left to nobody", cp1: unkept, says: "nothing keeps its clock"},
+		{name: "kept from now on", more: outside, cp1: unkept},
+		{name: "container", more: mode, cp1: container, says: "its clock belongs to the computer that it runs on"},
+		{name: "container, off", more: mode, cp1: container, offset: -3 * time.Second, blocks: true, says: "3s behind this computer's, and may not be set from inside"},
 		{name: "container, servers outside", more: outside, cp1: container, says: "its clock belongs to the computer"},
-		{name: "ours is off", cp1: server, offset: 61 * time.Second, others: time.Minute, says: "the clocks of all hosts agree, and are 1m0s ahead of this computer's"},
-		{name: "ours is off, left", more: leave, cp1: server, offset: 61 * time.Second, others: time.Minute, says: "the clocks of all hosts agree"},
-		{name: "all differ", more: leave, cp1: server, offset: -time.Minute, others: time.Minute, blocks: true, says: "timeSync leaves it alone"},
+		{name: "ours is off", more: mode, cp1: server, offset: 61 * time.Second, others: time.Minute, says: "the clocks of all hosts agree, and are 1m0s ahead of this computer's"},
+		{name: "ours is off, left", cp1: server, offset: 61 * time.Second, others: time.Minute, says: "the clocks of all hosts agree"},
+		{name: "all differ", cp1: server, offset: -time.Minute, others: time.Minute, blocks: true, says: "timeSync leaves it alone"},
+		{name: "no chrony", more: outside, cp1: server, lacks: true, blocks: true, says: "it shall have chrony, which is not there"},
+		{name: "no chrony, which is not wanted", cp1: server, lacks: true},
+		{name: "chrony by its own means", more: outside, cp1: installed, lacks: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			model := load(t, c.more)
 			c.cp1.ClockOffset, c.cp1.ClockError = c.offset, c.answer
 			other := server
 			other.ClockOffset = c.others
-			_, problems := Steps(Input{Cluster: model, Hosts: fleet(model, map[string]facts.Host{"cp1": c.cp1, "cp": other, "w": other})})
+			w1 := other
+			w1.ClockOffset += c.w1
+			in := Input{Cluster: model, Hosts: fleet(model, map[string]facts.Host{"cp1": c.cp1, "cp": other, "w1": w1, "w": other})}
+			if c.lacks {
+				in.Provided = func(string) bool { return false }
+			}
+			_, problems := Steps(in)
 			var of []plan.Problem
 			for _, p := range problems {
 				if p.Host == "cp1" || p.Host == "" {
