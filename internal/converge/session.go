@@ -101,9 +101,10 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	}
 	type found struct {
 		host string
-		plan.Observation
+		plan.Difference
 		err error
 	}
+	var comparison plan.Comparison
 	answers := make(chan found, len(hosts))
 	if err := s.fleet.each(ctx, func(m *member) {
 		name := m.host.Name
@@ -116,18 +117,18 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 		client := m.client
 		m.letGo()
 		o, err := client.Observe(ctx, byHost[name])
-		answers <- found{name, o, err}
+		answers <- found{name, comparison.Compare(byHost[name], o), err}
 	}); err != nil {
 		return nil, err
 	}
 	close(answers)
-	in.Observed, in.Missing = map[string]plan.Observation{}, missing
+	in.Found, in.Missing = map[string]plan.Difference{}, missing
 	for a := range answers {
 		if a.err != nil {
 			in.Missing[a.host] = a.err.Error()
 			continue
 		}
-		in.Observed[a.host] = a.Observation
+		in.Found[a.host] = a.Difference
 	}
 	return plan.Make(in)
 }
@@ -186,6 +187,9 @@ func complete(c *cluster.Cluster, hosts map[string]facts.Host) *cluster.Cluster 
 
 // own takes files of the user's out that Kubewright writes itself, and says so.
 func own(c *cluster.Cluster, steps []plan.Step) ([]plan.Step, []plan.Problem) {
+	if len(c.Files) == 0 {
+		return steps, nil
+	}
 	users := map[resource.ID]bool{}
 	for _, f := range c.Files {
 		users[resource.File{Path: f.Path}.ID()] = true

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
+	"sync"
 
 	"github.com/kubewright/kubewright/internal/resource"
 )
@@ -96,9 +98,66 @@ type Input struct {
 	Steps    []Step
 	Groups   []Group
 	Problems []Problem
-	Hosts    []string               // in the order in which they are shown
-	Observed map[string]Observation // by host
-	Missing  map[string]string      // by host: why there is no observation
+	Hosts    []string              // in the order in which they are shown
+	Found    map[string]Difference // by host
+	Missing  map[string]string     // by host: why there is no observation
+}
+
+// Difference is how a host differs from what it shall be.
+type Difference struct {
+	steps    []StepChange
+	removals []resource.ID
+}
+
+// Comparison makes differences of observations, which can then be forgotten: of thousands of hosts they are large. The zero one is ready. It is safe for use by
+// several goroutines.
+type Comparison struct {
+	mu    sync.Mutex
+	lines map[[sha256.Size]byte][]string // changed lines, each text once: on most hosts they are the same
+}
+
+// Compare compares the steps of a host with what was observed there.
+func (all *Comparison) Compare(steps []Step, o Observation) Difference {
+	d := Difference{removals: o.Removals}
+	for _, s := range steps {
+		c := compare(s, o)
+		all.share(c.Changes)
+		if c.Work() || len(c.Unknown)+len(c.Blocked)+len(c.Notes) > 0 {
+			d.steps = append(d.steps, c)
+		}
+	}
+	return d
+}
+
+func (all *Comparison) share(changes []ResourceChange) {
+	hash := sha256.New()
+	for _, r := range changes {
+		for i := range r.Changes {
+			c := &r.Changes[i]
+			if len(c.Lines) == 0 {
+				continue
+			}
+			hash.Reset()
+			for _, l := range c.Lines {
+				_, _ = io.WriteString(hash, l+"\n") // a hash takes everything
+			}
+			c.Lines = all.shared([sha256.Size]byte(hash.Sum(nil)), c.Lines)
+		}
+	}
+}
+
+// shared are the lines that were first said to have a hash.
+func (all *Comparison) shared(hash [sha256.Size]byte, lines []string) []string {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if first, known := all.lines[hash]; known {
+		return first
+	}
+	if all.lines == nil {
+		all.lines = map[[sha256.Size]byte][]string{}
+	}
+	all.lines[hash] = lines
+	return lines
 }
 
 // Make compares what shall be with what was observed. An error is a mistake of this program.
@@ -112,23 +171,18 @@ func Make(in Input) (*Plan, error) {
 		byHost[s.Host] = append(byHost[s.Host], s)
 	}
 	for _, h := range in.Hosts {
-		o, ok := in.Observed[h]
+		d, ok := in.Found[h]
 		if !ok {
 			continue
 		}
-		for _, s := range byHost[h] {
-			c := compare(s, o)
-			if c.Work() || len(c.Unknown)+len(c.Blocked)+len(c.Notes) > 0 {
-				p.Steps = append(p.Steps, c)
-			}
-		}
-		if len(o.Removals) > 0 {
+		p.Steps = append(p.Steps, d.steps...)
+		if len(d.removals) > 0 {
 			s := Step{StepID: StepID{h, CleanUp}}
 			for _, before := range byHost[h] {
 				s.Requires = append(s.Requires, After(before.StepID))
 			}
 			c := StepChange{Step: s, ID: s.StepID}
-			for _, id := range o.Removals {
+			for _, id := range d.removals {
 				c.Changes = append(c.Changes, ResourceChange{Resource: id, Action: Remove, Changes: []resource.Change{{What: "present", Old: "present", New: "as it was before"}}})
 			}
 			p.Steps = append(p.Steps, c)

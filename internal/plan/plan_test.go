@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,11 +81,21 @@ type world struct {
 
 func (w world) plan(t *testing.T) *plan.Plan {
 	t.Helper()
-	p, err := plan.Make(plan.Input{Steps: steps(), Groups: members, Hosts: []string{"m1", "m2", "m3"}, Observed: w.observed, Missing: w.missing, Problems: w.problems})
+	p, err := plan.Make(plan.Input{Steps: steps(), Groups: members, Hosts: []string{"m1", "m2", "m3"}, Found: compared(steps(), w.observed), Missing: w.missing, Problems: w.problems})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// compared compares the steps of hosts with what was observed there.
+func compared(steps []plan.Step, observed map[string]plan.Observation) map[string]plan.Difference {
+	var all plan.Comparison
+	found := map[string]plan.Difference{}
+	for host, o := range observed {
+		found[host] = all.Compare(slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return s.Host != host }), o)
+	}
+	return found
 }
 
 func with(o plan.Observation, name string, seen resource.Observed) plan.Observation {
@@ -237,7 +248,7 @@ func TestTriggerThatMeansNothing(t *testing.T) {
 	s := steps()[:2]
 	s[1].Resources = []resource.Resource{config, quiet{unit}}
 	p, err := plan.Make(plan.Input{Steps: s, Groups: members, Hosts: []string{"m1"},
-		Observed: map[string]plan.Observation{"m1": with(asItShallBe(), "file /etc/a.conf", edited())}})
+		Found: compared(s, map[string]plan.Observation{"m1": with(asItShallBe(), "file /etc/a.conf", edited())})})
 	if err != nil {
 		t.Fatal(err)
 	}

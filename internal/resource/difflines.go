@@ -15,15 +15,19 @@ func DiffLines(old, updated string) []string {
 	if old == updated {
 		return nil
 	}
+	var lines []string
+	if old == "" { // most files are new, on thousands of hosts at once
+		for line := range strings.Lines(updated) {
+			lines = append(lines, "+"+strings.TrimSuffix(line, "\n"))
+		}
+		return lines
+	}
 	u, err := udiff.ToUnifiedDiff("", "", old, udiff.Strings(old, updated), contextLines)
 	if err != nil {
 		return []string{fmt.Sprintf("@@ %d bytes become %d @@", len(old), len(updated))} // never: the edits are of this text
 	}
-	var lines []string
 	for _, h := range u.Hunks {
-		if old != "" {
-			lines = append(lines, fmt.Sprintf("@@ line %d @@", h.ToLine))
-		}
+		lines = append(lines, fmt.Sprintf("@@ line %d @@", h.ToLine))
 		for _, l := range h.Lines {
 			sign := " "
 			switch l.Kind {

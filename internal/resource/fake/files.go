@@ -29,6 +29,7 @@ type node struct {
 	kind       kind
 	attributes resource.Attributes
 	content    []byte
+	holds      *content // what content is of, if it is shared
 	link       string
 	inode      uint64
 	written    time.Time // content
@@ -167,7 +168,7 @@ func (f files) Write(name string, a resource.Attributes, content io.Reader) erro
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	b = f.m.contents.intern(b)
+	shared := f.m.contents.intern(b)
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
 	if uint64(len(b)) > f.m.free {
@@ -180,7 +181,7 @@ func (f files) Write(name string, a resource.Attributes, content io.Reader) erro
 	if n := f.m.nodes[p]; n != nil && n.kind == directory {
 		return &fs.PathError{Op: "rename", Path: name, Err: syscall.EISDIR}
 	}
-	f.m.nodes[p] = f.m.node(node{content: b, attributes: complete(a)})
+	f.m.nodes[p] = f.m.node(node{content: shared.bytes, holds: shared, attributes: complete(a)})
 	return nil
 }
 

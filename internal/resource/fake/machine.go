@@ -10,34 +10,49 @@ import (
 	"io"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
-// Contents are contents of files that machines share. They are safe for use by several goroutines.
+// Contents are contents of files that machines share, as long as one has them. They are safe for use by several goroutines.
 type Contents struct {
 	mu   sync.Mutex
-	held map[[sha256.Size]byte][]byte
+	held map[[sha256.Size]byte]weak.Pointer[content]
 }
 
+// content is there as long as a file that holds it.
+type content struct{ bytes []byte }
+
 // intern gives the shared copy of a content.
-func (c *Contents) intern(b []byte) []byte {
+func (c *Contents) intern(b []byte) *content {
 	sum := sha256.Sum256(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.held == nil {
-		c.held = map[[sha256.Size]byte][]byte{}
+		c.held = map[[sha256.Size]byte]weak.Pointer[content]{}
 	}
-	if held, ok := c.held[sum]; ok {
+	if held := c.held[sum].Value(); held != nil {
 		return held
 	}
-	b = slices.Clip(slices.Clone(b))
-	c.held[sum] = b
-	return b
+	held := &content{slices.Clip(slices.Clone(b))}
+	c.held[sum] = weak.Make(held)
+	runtime.AddCleanup(held, c.forget, sum)
+	return held
+}
+
+// forget lets go of a content that no file holds any more.
+func (c *Contents) forget(sum [sha256.Size]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held[sum].Value() == nil {
+		delete(c.held, sum)
+	}
 }
 
 // Machine is a machine. It is safe for use by several goroutines; Before is set before it is used.
