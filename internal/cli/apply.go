@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -10,14 +8,12 @@ import (
 
 	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/plan"
-	"github.com/kubewright/kubewright/internal/run"
 	"github.com/kubewright/kubewright/internal/ui"
 )
 
 func newApply() *cobra.Command {
 	f := &clusterFlags{}
 	var yes, full bool
-	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "apply [FILE]",
 		Short: "Make hosts what the cluster file says",
@@ -48,14 +44,8 @@ Each run is recorded: see "kubewright runs".`,
 				return err
 			}
 			defer w.Close()
-			ctx, cancel := context.WithCancel(c.Context())
-			defer cancel()
-			timer := time.AfterFunc(wait, cancel)
 			nothing := false
-			err = w.Apply(ctx, func(p *plan.Plan) error {
-				if !timer.Stop() {
-					return ctx.Err()
-				}
+			err = w.Apply(c.Context(), func(p *plan.Plan) error {
 				nothing = p.Empty()
 				if err := checkSaved(p, in.saved); err != nil {
 					return err
@@ -73,10 +63,6 @@ Each run is recorded: see "kubewright runs".`,
 				}
 				return ask(c, "Apply it?", converge.ErrDeclined)
 			})
-			var busy *run.BusyError
-			if errors.As(err, &busy) && c.Context().Err() == nil && ctx.Err() != nil {
-				err = fmt.Errorf("after %s (--lock-timeout): %w", wait, busy)
-			}
 			w.end(err)
 			w.Close()
 			if err == nil && f.output == "text" && !nothing {
@@ -88,6 +74,6 @@ Each run is recorded: see "kubewright runs".`,
 	f.add(c, "o")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVar(&full, "full", false, "show all lines of files that change")
-	c.Flags().DurationVar(&wait, "lock-timeout", 10*time.Minute, "how long to wait for another run")
+	f.addLockTimeout(c)
 	return c
 }

@@ -36,6 +36,7 @@ const clusterFile = "cluster.yaml"
 type clusterFlags struct {
 	kubernetes, store, output, sudoCommand string
 	accept                                 bool
+	lockTimeout                            time.Duration // for commands that change something
 }
 
 // add adds them; shorthand is that of --output.
@@ -45,6 +46,11 @@ func (f *clusterFlags) add(c *cobra.Command, shorthand string) {
 	c.Flags().StringVarP(&f.output, "output", shorthand, "text", "text, or json on standard output")
 	c.Flags().BoolVar(&f.accept, "accept-new-host-keys", false, "take hosts that answer for the first time for what they say they are; changed keys are refused all the same")
 	c.Flags().StringVar(&f.sudoCommand, "sudo-password-command", "", "command (of /bin/sh) that prints the password that sudo wants; KUBEWRIGHT_HOST says on which host. By default it is asked for")
+}
+
+// addLockTimeout adds the flag of commands that take the locks.
+func (f *clusterFlags) addLockTimeout(c *cobra.Command) {
+	c.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 10*time.Minute, "how long to wait for another run; 0 is until it ends")
 }
 
 // work is a command's work on the hosts of a cluster.
@@ -115,6 +121,9 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	w = &work{}
 	defer func() {
 		if err != nil {
+			if w.events != nil {
+				w.end(err)
+			}
 			w.Close()
 			w = nil
 		}
@@ -189,7 +198,7 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	}
 	w.Session, err = converge.Open(ctx, converge.Options{
 		Cluster: w.cluster, Components: converge.Standard(w.bundle), Connect: converge.OverSSH(dialer, binary, asking.sudo(f.sudoCommand)),
-		Blobs: storeBlobs{store}, Events: w.events,
+		Blobs: storeBlobs{store}, Events: w.events, LockTimeout: f.lockTimeout,
 		Holder: agent.Holder{Run: w.runID, Who: me, From: from, Since: time.Now(), Doing: doing + " " + w.cluster.Name},
 	})
 	if err != nil {
@@ -206,6 +215,12 @@ func (w *work) event(v event.Event) {
 
 // end says how the work ended.
 func (w *work) end(err error) {
+	switch {
+	case errors.Is(err, converge.ErrDeclined):
+		w.event(event.Event{Kind: event.RunDeclined})
+	case errors.Is(err, context.Canceled): // before the run began
+		w.event(event.Event{Kind: event.RunInterrupted, Message: "nothing was changed"})
+	}
 	v := event.Event{Kind: event.RunDone}
 	if err != nil {
 		v.Error = err.Error()

@@ -46,6 +46,9 @@ type member struct {
 	client *agent.Client
 	facts  facts.Host
 	err    error // why there is no client
+	met    bool  // it answered once
+	dead   bool  // it did not when it was connected to, and never had: that is not tried again in this run
+	failed bool  // its failure was told
 }
 
 func newMember(h v1alpha1.Host) *member { return &member{host: h, held: make(chan struct{}, 1)} }
@@ -106,8 +109,12 @@ func (f *fleet) look(ctx context.Context) error {
 	})
 }
 
-// ensure connects to a host unless that is so. The member is held.
+// ensure connects to a host unless that is so. The member is held. A host that never answered is not tried again: a dead one would cost each look of each round
+// the time that dialling takes.
 func (f *fleet) ensure(ctx context.Context, m *member) error {
+	if m.dead {
+		return m.err
+	}
 	if m.client != nil {
 		select {
 		case <-m.client.Done():
@@ -139,10 +146,15 @@ func (f *fleet) ensure(ctx context.Context, m *member) error {
 	}()
 	if m.err != nil {
 		if ctx.Err() == nil {
-			f.event(event.Event{Kind: event.HostFailed, Host: m.host.Name, Error: m.err.Error()})
+			m.dead = !m.met
+			if !m.failed {
+				m.failed = true
+				f.event(event.Event{Kind: event.HostFailed, Host: m.host.Name, Error: m.err.Error()})
+			}
 		}
 		return m.err
 	}
+	m.met, m.failed = true, false
 	f.event(event.Event{Kind: event.HostConnected, Host: m.host.Name, Elapsed: time.Since(start)})
 	return nil
 }
@@ -167,7 +179,10 @@ func (f *fleet) work(ctx context.Context, name string) (run.Host, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, &agent.LostError{Host: name, Err: err} // it was there when the run began
+		if !m.met {
+			return nil, err // waiting for it would be for something that nobody has seen
+		}
+		return nil, &agent.LostError{Host: name, Err: fmt.Errorf("connecting to it again: %w", err)}
 	}
 	if err := f.lock(ctx, m, *holder); err != nil {
 		return nil, err

@@ -100,7 +100,8 @@ func identitySteps(c *cluster.Cluster, hosts map[string]facts.Host, id string) [
 	return steps
 }
 
-// inventory is what is remembered of all hosts: those of the file, and those that left it and were not reset.
+// inventory is what is remembered of all hosts: those of the file, and those that left it and were not reset. A machine that is in the file under another name
+// has not left it.
 func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string) (facts.Inventory, []plan.Problem) {
 	known := map[string]facts.InventoryHost{}
 	for _, f := range hosts {
@@ -115,6 +116,7 @@ func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string)
 	}
 	var problems []plan.Problem
 	var all facts.Inventory
+	there := map[string]bool{} // machines of the file
 	for _, h := range c.Hosts {
 		i := facts.InventoryHost{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, Bastion: h.SSH.Bastion, Key: h.SSH.Key, Machine: known[h.Name].Machine}
 		for _, r := range h.Roles {
@@ -124,15 +126,16 @@ func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string)
 			i.Machine = f.Identity.Machine
 		}
 		all.Hosts = append(all.Hosts, i)
+		there[i.Machine] = i.Machine != ""
 		delete(known, h.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if slices.Contains(forget, name) {
+		if slices.Contains(forget, name) || there[known[name].Machine] {
 			continue
 		}
 		all.Hosts = append(all.Hosts, known[name])
 		problems = append(problems, plan.Problem{Message: fmt.Sprintf("%s is not in the cluster file any more, and is left as it is", name),
-			Remedy: fmt.Sprintf("\"kubewright reset %s\" puts it back as it was found", name)})
+			Remedy: fmt.Sprintf("\"kubewright reset %s\" puts it back as it was found; if it is gone for good, \"kubewright reset --forget %s\"", name, name)})
 	}
 	slices.SortFunc(all.Hosts, func(a, b facts.InventoryHost) int { return strings.Compare(a.Name, b.Name) })
 	return all, problems

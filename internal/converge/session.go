@@ -38,6 +38,8 @@ type Options struct {
 	Events event.Sink
 	// Holder says who runs this. Its Run names the run.
 	Holder agent.Holder
+	// LockTimeout is how long to wait for another run that has the locks; 0 is as long as the context lasts.
+	LockTimeout time.Duration
 	// Forget are hosts that left the cluster file and are not remembered any more.
 	Forget []string
 	// Run has what can be set about runs besides; zero is fine.
@@ -258,7 +260,7 @@ func groups(c *cluster.Cluster) []plan.Group {
 	return all
 }
 
-// Lock takes the locks of most of the hosts that hold the cluster together. It waits for another run, and says so, as long as the context lasts.
+// Lock takes the locks of most of the hosts that hold the cluster together. It waits for another run, and says so, no longer than Options.LockTimeout.
 func (s *Session) Lock(ctx context.Context) error {
 	var keepers []run.Keeper
 	var names []string
@@ -271,9 +273,19 @@ func (s *Session) Lock(ctx context.Context) error {
 		}
 		keepers, names = append(keepers, k), append(names, h.Name)
 	}
-	err := run.Lock(ctx, keepers, s.o.Holder, func(busy *run.BusyError) {
+	// The limit is on waiting for another run only, not on what is done before and after it.
+	waiting, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var limit *time.Timer
+	err := run.Lock(waiting, keepers, s.o.Holder, func(busy *run.BusyError) {
+		if limit == nil && s.o.LockTimeout > 0 {
+			limit = time.AfterFunc(s.o.LockTimeout, func() { stop(fmt.Errorf("gave up after %s (--lock-timeout)", s.o.LockTimeout)) })
+		}
 		s.fleet.event(event.Event{Kind: event.LockWaiting, Host: busy.Host, Message: "waiting: " + busy.Error()})
 	})
+	if limit != nil {
+		limit.Stop()
+	}
 	if err != nil {
 		return err
 	}
@@ -348,6 +360,20 @@ const maxRounds = 50
 // Apply takes the locks, plans, asks, runs, and again until nothing remains. ask sees the first plan. When the context ends, what is in hand on hosts
 // is finished.
 func (s *Session) Apply(ctx context.Context, ask func(*plan.Plan) error) error {
+	return s.ended(ctx, s.apply(ctx, ask))
+}
+
+// ended is what a run ends with: what fails because it was interrupted is told as that.
+func (s *Session) ended(ctx context.Context, err error) error {
+	_, incomplete := errors.AsType[*IncompleteError](err)
+	if err == nil || ctx.Err() == nil || incomplete || errors.Is(err, ErrInterrupted) || errors.Is(err, ErrDeclined) {
+		return err
+	}
+	s.fleet.event(event.Event{Kind: event.RunInterrupted, Message: run.InterruptedMessage})
+	return ErrInterrupted
+}
+
+func (s *Session) apply(ctx context.Context, ask func(*plan.Plan) error) error {
 	if err := s.Lock(ctx); err != nil {
 		return err
 	}

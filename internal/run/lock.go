@@ -32,6 +32,20 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("another run holds the lock of %s: %s", e.Host, e.Holder)
 }
 
+// FewLocksError is that the locks of most keepers could not be had, because too few of them answer.
+type FewLocksError struct {
+	Keepers int // that there are
+	Held    int // whose locks could be had
+	Err     error
+}
+
+func (e *FewLocksError) Error() string {
+	return fmt.Sprintf("the locks of most of the %d control-plane and etcd hosts are needed, so that no two runs change the cluster at once, but only %d could be had: %v",
+		e.Keepers, e.Held, e.Err)
+}
+
+func (e *FewLocksError) Unwrap() error { return e.Err }
+
 // lockPause is how long to wait before locks are tried again.
 const lockPause = time.Second
 
@@ -94,8 +108,7 @@ func tryLock(ctx context.Context, keepers []Keeper, h agent.Holder) (*BusyError,
 	}
 	if 2*len(held) <= len(keepers) {
 		giveBack()
-		return nil, fmt.Errorf("the locks of most of the %d control-plane and etcd hosts are needed, so that no two runs change the cluster at once, but only %d could be had: %w",
-			len(keepers), len(held), errors.Join(silent...))
+		return nil, &FewLocksError{len(keepers), len(held), errors.Join(silent...)}
 	}
 	return nil, nil
 }
