@@ -53,6 +53,10 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 	capabilities := boundingSet(g.text("/proc/1/status"))
 	f.RaisePriority = capabilities&(1<<unix.CAP_SYS_RESOURCE) != 0
 	f.SetClock = capabilities&(1<<unix.CAP_SYS_TIME) != 0
+	if held, err := env.Files.List(manifests); err == nil && len(held) > 0 {
+		f.Carries = append(f.Carries, manifests)
+	}
+	f.WritesHosts = g.writesHosts()
 	_, err = env.Files.Stat("/lib/modules/" + f.Kernel)
 	f.LoadModules = capabilities&(1<<unix.CAP_SYS_MODULE) != 0 && err == nil
 	f.SELinux = g.selinux()
@@ -204,26 +208,85 @@ func (g *gathering) systemd(f *facts.Host) {
 		number = number[:end]
 	}
 	f.Systemd, _ = strconv.Atoi(number)
-	active, err := g.env.Systemd.Active(g.ctx, append([]string{firewalld, ufw}, clocks...)...)
+	active, err := g.env.Systemd.Active(g.ctx, slices.Concat(clocks, carriers)...)
 	g.note(err)
-	for _, unit := range clocks {
-		if slices.Contains(active, unit) {
-			f.Clocks = append(f.Clocks, unit)
-		}
-	}
+	f.Clocks = among(clocks, active)
+	f.Carries = among(carriers, active)
+	// A firewall that is stopped for a moment is still the machine's: what it lets in would be shut out with its next start.
 	switch {
-	case slices.Contains(active, firewalld):
+	case g.used("firewalld.service"):
 		f.Firewall = "firewalld"
-	case slices.Contains(active, ufw) && strings.Contains(g.text("/etc/ufw/ufw.conf"), "ENABLED=yes"):
+	case g.there("/usr/sbin/ufw") && strings.Contains(g.text("/etc/ufw/ufw.conf"), "ENABLED=yes"):
 		f.Firewall = "ufw"
+	}
+	for _, unit := range otherFirewalls {
+		if g.used(unit) {
+			f.OtherFirewalls = append(f.OtherFirewalls, unit)
+		}
 	}
 }
 
-// Units of firewalls.
-const (
-	firewalld = "firewalld.service"
-	ufw       = "ufw.service"
-)
+// among are those of some units that are active, in order.
+func among(units, active []string) []string {
+	var found []string
+	for _, unit := range units {
+		if slices.Contains(active, unit) {
+			found = append(found, unit)
+		}
+	}
+	return found
+}
+
+// used says whether a unit is active, or will be after a restart.
+func (g *gathering) used(unit string) bool {
+	u, err := g.env.Systemd.Unit(g.ctx, unit)
+	g.note(err)
+	return u.Active == "active" || u.File == "enabled"
+}
+
+// otherFirewalls are units that load rules which nobody can be asked to add to.
+var otherFirewalls = []string{"nftables.service", "netfilter-persistent.service", "iptables.service"}
+
+// carriers are units that run containers, or a cluster's Pods.
+var carriers = []string{"kubelet.service", "docker.service", "containerd.service", "crio.service", "k3s.service", "k3s-agent.service", "rke2-server.service", "rke2-agent.service"}
+
+// manifests is where kubelets find Pods of their own.
+const manifests = "/etc/kubernetes/manifests"
+
+// writesHosts says where cloud-init is told to write /etc/hosts: in its own settings, the last of which counts, or in what the cloud gave the machine, which
+// counts more (docs.cloud-init.io, "Configuration priority" and "Update Etc Hosts").
+func (g *gathering) writesHosts() string {
+	const dir = "/etc/cloud/cloud.cfg.d"
+	if !g.there("/etc/cloud/cloud.cfg") || g.there("/etc/cloud/cloud-init.disabled") {
+		return ""
+	}
+	files := []string{"/etc/cloud/cloud.cfg"}
+	more, err := g.env.Files.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.note(fmt.Errorf("listing %s: %w", dir, err))
+	}
+	for _, name := range more {
+		if strings.HasSuffix(name, ".cfg") {
+			files = append(files, dir+"/"+name)
+		}
+	}
+	said := ""
+	for _, file := range append(files, "/var/lib/cloud/instance/cloud-config.txt") {
+		for line := range strings.Lines(g.text(file)) {
+			value, ok := strings.CutPrefix(line, "manage_etc_hosts:")
+			if !ok {
+				continue
+			}
+			value, _, _ = strings.Cut(value, "#")
+			value = strings.ToLower(strings.Trim(strings.TrimSpace(value), `"'`))
+			said = ""
+			if value == "true" || value == "template" || value == "localhost" {
+				said = file + ": manage_etc_hosts: " + value
+			}
+		}
+	}
+	return said
+}
 
 func (g *gathering) selinux() string {
 	switch g.text("/sys/fs/selinux/enforce") {
@@ -238,13 +301,13 @@ func (g *gathering) selinux() string {
 // notOwn are the names that interfaces begin with which networks of containers make.
 var notOwn = []string{"cni", "flannel", "cali", "tunl", "vxlan", "veth", "docker", "br-", "virbr", "kube-", "nodelocal", "lxc", "cilium"}
 
-// addresses of this machine that others may reach it by. Those of the interface that the default route leaves by come first.
+// addresses of this machine that others may reach it by, the best first.
 func addresses() ([]netip.Addr, error) {
-	links, err := netlink.LinkList()
+	links, err := dump(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing network interfaces: %w", err)
 	}
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	routes, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("listing routes: %w", err)
 	}
@@ -254,26 +317,76 @@ func addresses() ([]netip.Addr, error) {
 			leaves[r.LinkIndex] = true
 		}
 	}
-	var first, others []netip.Addr
+	var found []address
 	for _, l := range links {
 		name, index := l.Attrs().Name, l.Attrs().Index
 		if slices.ContainsFunc(notOwn, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			continue
 		}
-		all, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+		all, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
 		if err != nil {
 			return nil, fmt.Errorf("listing addresses of %s: %w", name, err)
 		}
 		for _, a := range all {
-			ip, ok := netip.AddrFromSlice(a.IP)
-			switch ip = ip.Unmap(); {
-			case !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast():
-			case leaves[index]:
-				first = append(first, ip)
-			default:
-				others = append(others, ip)
+			if ip, ok := netip.AddrFromSlice(a.IP); ok {
+				ones, _ := a.Mask.Size()
+				found = append(found, address{ip: ip.Unmap(), bits: ones, flags: a.Flags, link: index, leaves: leaves[index]})
 			}
 		}
 	}
-	return append(first, others...), nil
+	return bestFirst(found), nil
+}
+
+// dumps are how often the kernel is asked for a list that changes meanwhile.
+const dumps = 5
+
+// dump asks the kernel for a list, and again when it changed meanwhile so that some of it may be missing.
+func dump[T any](ask func() ([]T, error)) (list []T, err error) {
+	for range dumps {
+		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
+}
+
+// address of an interface.
+type address struct {
+	ip     netip.Addr
+	bits   int  // of its prefix
+	flags  int  // IFA_F_…
+	link   int  // index of the interface
+	leaves bool // the default route leaves by the interface
+}
+
+// passing says whether it will be gone soon: one of IPv6 that is made anew every day, or one that is to be used no more.
+func (a address) passing() bool {
+	// What is temporary of IPv6 is secondary of IPv4.
+	return a.flags&unix.IFA_F_DEPRECATED != 0 || a.ip.Is6() && a.flags&unix.IFA_F_TEMPORARY != 0
+}
+
+// beside says whether it is one without a network beside one with one, as addresses are that wander between machines. Some clouds give nothing else.
+func (a address) beside(all []address) bool {
+	return a.bits == a.ip.BitLen() && slices.ContainsFunc(all, func(b address) bool {
+		return b.link == a.link && b.ip.Is4() == a.ip.Is4() && b.bits < b.ip.BitLen() && b.global() && !b.passing()
+	})
+}
+
+func (a address) global() bool { return !a.ip.IsLoopback() && !a.ip.IsLinkLocalUnicast() }
+
+// bestFirst are the addresses that others may reach the machine by: first those of the interface that the default route leaves by, last those that pass or wander.
+func bestFirst(found []address) []netip.Addr {
+	var first, others, last []netip.Addr
+	for _, a := range found {
+		switch {
+		case !a.global():
+		case a.passing() || a.beside(found):
+			last = append(last, a.ip)
+		case a.leaves:
+			first = append(first, a.ip)
+		default:
+			others = append(others, a.ip)
+		}
+	}
+	return slices.Concat(first, others, last)
 }

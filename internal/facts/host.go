@@ -37,8 +37,14 @@ type Host struct {
 	SetClock bool `json:"setClock"`
 	// LoadModules says whether kernel modules may be loaded (CAP_SYS_MODULE, and the kernel's modules are there).
 	LoadModules bool `json:"loadModules"`
-	// Firewall that runs: "firewalld", "ufw", or empty.
+	// Firewall that runs or will after a restart: "firewalld", "ufw", or empty.
 	Firewall string `json:"firewall,omitempty"`
+	// OtherFirewalls are units that do the same for firewalls that cannot be asked for ports: "nftables.service".
+	OtherFirewalls []string `json:"otherFirewalls,omitempty"`
+	// Carries is what else runs or shall run containers on it: active units such as "docker.service", and "/etc/kubernetes/manifests" if that holds something.
+	Carries []string `json:"carries,omitempty"`
+	// WritesHosts is the file that has cloud-init write /etc/hosts at each boot, and how: "/etc/cloud/cloud.cfg: manage_etc_hosts: true". Empty if it does not.
+	WritesHosts string `json:"writesHosts,omitempty"`
 	// SELinux is "enforcing", "permissive", or empty where there is none.
 	SELinux string `json:"selinux,omitempty"`
 	// Packages is the package manager: "apt", "dnf", or empty.
@@ -47,7 +53,8 @@ type Host struct {
 	Clocks []string `json:"clocks,omitempty"`
 	// Chrony says that chronyd is installed.
 	Chrony bool `json:"chrony,omitempty"`
-	// Addresses of its interfaces, loopback and link-local ones aside.
+	// Addresses of its interfaces, loopback and link-local ones aside. The first of each family is the one that it is best reached by: of the interface
+	// that the default route leaves by, and neither temporary nor shared with others.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// Free is the room in bytes on the file systems of some directories: "/var/lib", "/".
 	Free map[string]uint64 `json:"free,omitempty"`
@@ -87,12 +94,14 @@ type Inventory struct {
 
 // InventoryHost is how a host was reached.
 type InventoryHost struct {
-	Name    string   `json:"name"`
-	Address string   `json:"address"`
-	Port    int      `json:"port,omitempty"`
-	User    string   `json:"user,omitempty"`
-	Bastion string   `json:"bastion,omitempty"`
-	Roles   []string `json:"roles"`
-	Key     string   `json:"key,omitempty"`
-	Machine string   `json:"machine,omitempty"` // empty if it was never seen
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	// InternalAddresses are those that other hosts reached it by.
+	InternalAddresses []string `json:"internalAddresses,omitempty"`
+	Port              int      `json:"port,omitempty"`
+	User              string   `json:"user,omitempty"`
+	Bastion           string   `json:"bastion,omitempty"`
+	Roles             []string `json:"roles"`
+	Key               string   `json:"key,omitempty"`
+	Machine           string   `json:"machine,omitempty"` // empty if it was never seen
 }

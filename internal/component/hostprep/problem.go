@@ -37,12 +37,13 @@ var (
 func problems(in Input) []plan.Problem {
 	var list []plan.Problem
 	boots, identities := sameMachines(in)
+	open := openPorts(in)
 	for _, h := range in.Cluster.Hosts {
 		f, answered := in.Hosts[h.Name]
 		if !answered {
 			continue
 		}
-		for _, p := range slices.Concat(system(in, h, f), size(h, f), addresses(h, f), left(in, h, f), twice(boots, identities, h, f)) {
+		for _, p := range slices.Concat(system(in, h, f), size(h, f), addresses(h, f), left(in, h, f), inUse(f), rewritten(f), firewalled(in, f, open[h.Name]), twice(boots, identities, h, f)) {
 			p.Host = h.Name
 			list = append(list, p)
 		}
@@ -158,6 +159,33 @@ func left(in Input, h v1alpha1.Host, f facts.Host) []plan.Problem {
 			"which is harmless while there is enough"})
 	}
 	return list
+}
+
+// inUse says that a host carries something already that is none of Kubewright's: it would be taken over, and be gone. One that a run began on is Kubewright's.
+func inUse(f facts.Host) []plan.Problem {
+	if len(f.Carries) == 0 || f.Identity.Cluster != "" {
+		return nil
+	}
+	return []plan.Problem{{Blocks: true, Message: "it already runs " + strings.Join(f.Carries, ", ") + "; Kubewright would take it over",
+		Remedy: "Take a fresh host, or stop and disable these first, and remove what they left"}}
+}
+
+// rewritten says that another program writes what Kubewright does.
+func rewritten(f facts.Host) []plan.Problem {
+	if f.WritesHosts == "" {
+		return nil
+	}
+	return []plan.Problem{{Message: "cloud-init writes /etc/hosts when it boots (" + f.WritesHosts + "), and the names of the cluster's hosts may be gone from it until Kubewright runs again",
+		Remedy: "Set manage_etc_hosts: false there, or in its user data if it comes from that"}}
+}
+
+// firewalled says that a firewall may shut out what the host's roles need, and cannot be asked to let it in.
+func firewalled(in Input, f facts.Host, open []string) []plan.Problem {
+	if len(f.OtherFirewalls) == 0 || in.Cluster.HostPreparation.Firewall == v1alpha1.Leave {
+		return nil
+	}
+	return []plan.Problem{{Message: "its firewall is " + strings.Join(f.OtherFirewalls, ", ") + ", which Kubewright leaves as it is",
+		Remedy: "See that it lets these in: " + strings.Join(open, ", ") + "; or say hostPreparation.firewall: leave if it does"}}
 }
 
 // same are hosts by what only one machine can have.
