@@ -112,9 +112,9 @@ type HostPreparation struct {
 	// KernelModules are loaded in addition to those that clusters need.
 	KernelModules []string `json:"kernelModules,omitempty"`
 	// Sysctls are set in addition to those that clusters need, and instead of them where they have the same name. An empty value leaves one
-	// as it is.
+	// as it is. fs.nr_open is openFiles at least.
 	Sysctls map[string]string `json:"sysctls,omitempty"`
-	// OpenFiles is the limit of open files of services and sessions; 1048576 by default.
+	// OpenFiles is the limit of open files of services and sessions, 1024 to 1073741824; 1048576 by default. Services begin with 1024, and may raise it so far.
 	OpenFiles int `json:"openFiles,omitempty"`
 	// TimeZone of hosts, such as Europe/Berlin; left alone by default.
 	TimeZone string `json:"timeZone,omitempty"`
@@ -139,7 +139,7 @@ type TimeSync struct {
 type Runtime struct {
 	// Name is containerd.
 	Name string `json:"name,omitempty"`
-	// Root is the directory of images and containers; /var/lib/containerd by default.
+	// Root is the directory of images and containers, for them alone, such as /data/containerd where /data is mounted; /var/lib/containerd by default.
 	Root string `json:"root,omitempty"`
 	// MaxConcurrentDownloads of layers of one image; 3 by default.
 	MaxConcurrentDownloads int `json:"maxConcurrentDownloads,omitempty"`

@@ -5,6 +5,9 @@ import (
 	"net/netip"
 )
 
+// defaultOpenFiles is the kernel's own limit (sysctl_nr_open in fs/file.c).
+const defaultOpenFiles = 1_048_576
+
 // setDefaults fills in what the file leaves out. Each default is documented at its field. How hosts are reached stays open where ~/.ssh/config
 // may say it.
 func (c *Cluster) setDefaults() {
@@ -27,7 +30,7 @@ func (c *Cluster) setDefaults() {
 	}
 	p.Firewall = cmp.Or(p.Firewall, Open)
 	p.SELinux = cmp.Or(p.SELinux, Permissive)
-	p.OpenFiles = cmp.Or(p.OpenFiles, 1_048_576)
+	p.OpenFiles = cmp.Or(p.OpenFiles, defaultOpenFiles)
 	p.JournalSize = cmp.Or(p.JournalSize, "1G")
 	if t := &c.TimeSync; t.Mode == "" {
 		t.Mode = "leave"

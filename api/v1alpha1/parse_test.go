@@ -240,3 +240,46 @@ func TestRangesOfServerHosts(t *testing.T) {
 		t.Errorf("server hosts are %q; want %q", c.TimeSync.ServerHosts, want)
 	}
 }
+
+// The directory of containers belongs to nobody else.
+func TestRuntimeRoot(t *testing.T) {
+	for root, ok := range map[string]bool{
+		"/data/containerd": true, "/var/lib/containerd": true, "/var/lib/containers/storage": true, "/srv/containerd": true, "/mnt/disk/containerd": true,
+		"/": false, "/data": false, "/var": false, "/var/lib": false, "/var/log": false, "/var/run": false, "/home": false, "/opt": false, "/root": false,
+		"/etc/containerd": false, "/usr/lib/containerd": false, "/run/containerd": false, "/tmp/containerd": false, "/dev/shm/containerd": false, "/proc/1": false,
+		"/boot/efi": false, "/lib/modules": false, "/var/run/x": false, "/var/lib/kubelet": false, "/var/lib/dpkg": false, "data": false, "/data/": false, "/data/../etc": false,
+	} {
+		_, err := Parse("cluster.yaml", []byte(small+"runtime:\n  root: "+root+"\n"))
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "cluster.yaml:9:9: runtime.root: ") {
+			t.Errorf("%s: %v", root, err)
+		}
+	}
+}
+
+// The kernel refuses limits of open files above fs.nr_open.
+func TestOpenFilesFitTheKernel(t *testing.T) {
+	for _, c := range []struct {
+		preparation, says string
+	}{
+		{"sysctls: {fs.nr_open: \"1048576\"}", ""},
+		{"sysctls: {fs.nr_open: \"\"}", ""},
+		{"sysctls: {fs.file-max: \"1\"}", ""},
+		{"{openFiles: 65536, sysctls: {fs.nr_open: \"65536\"}}", ""},
+		{"sysctls: {fs.nr_open: \"65536\"}", "hostPreparation.sysctls.fs.nr_open: \"65536\" is less than processes may open; want at least 1048576, as hostPreparation.openFiles is"},
+		{"sysctls: {fs/nr_open: \"65536\"}", "want at least 1048576"},
+		{"{openFiles: 65536, sysctls: {fs.nr_open: \"65535\"}}", "want at least 65536"},
+		{"sysctls: {fs.nr_open: much}", "want at least 1048576"},
+	} {
+		text := small + "hostPreparation: " + c.preparation + "\n"
+		if !strings.HasPrefix(c.preparation, "{") {
+			text = small + "hostPreparation: {" + c.preparation + "}\n"
+		}
+		_, err := Parse("cluster.yaml", []byte(text))
+		switch {
+		case c.says == "" && err != nil:
+			t.Errorf("%s: %v", c.preparation, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "cluster.yaml:8:")):
+			t.Errorf("%s: %v; want %q", c.preparation, err, c.says)
+		}
+	}
+}

@@ -379,6 +379,12 @@ func (v *validation) checkPreparation(p HostPreparation) {
 		if strings.ContainsAny(p.Sysctls[name], "\n\r") {
 			v.say(at, "one line", "the value has several")
 		}
+		if value := strings.TrimSpace(p.Sysctls[name]); value != "" && (name == "fs.nr_open" || name == "fs/nr_open") {
+			least := cmp.Or(p.OpenFiles, defaultOpenFiles)
+			if n, err := strconv.ParseUint(value, 10, 64); err != nil || n < uint64(max(least, 0)) {
+				v.say(at, fmt.Sprintf("at least %d, as hostPreparation.openFiles is", least), "%q is less than processes may open", value)
+			}
+		}
 	}
 	v.between(field+".openFiles", p.OpenFiles, 1024, 1<<30)
 	if p.TimeZone != "" {
@@ -425,11 +431,24 @@ func isAddressOrName(s string) bool {
 
 func (v *validation) checkRuntime(r Runtime) {
 	oneOf(v, "runtime.name", r.Name, "containerd")
-	if r.Root != "" && !isPlace(r.Root) {
-		v.say("runtime.root", "an absolute path of a directory", "%q cannot be meant", r.Root)
+	const field, want = "runtime.root", "an absolute path of a directory of its own, such as /data/containerd"
+	switch {
+	case r.Root == "":
+	case !isPlace(r.Root):
+		v.say(field, want, "%q cannot be meant", r.Root)
+	case strings.Count(r.Root, "/") == 1 || slices.Contains(shared, r.Root) || slices.ContainsFunc(systems, func(dir string) bool { return strings.HasPrefix(r.Root, dir+"/") }):
+		v.say(field, want, "%s is not for it alone", r.Root)
 	}
 	v.between("runtime.maxConcurrentDownloads", r.MaxConcurrentDownloads, 1, 100)
 }
+
+// Directories of systems and of other programs: containerd would close its root to all others, and it goes with the cluster. Nothing of its belongs below the first
+// ones; the second ones hold directories of others. Those with one name only are refused anyway: they are the system's, or where a disk is mounted.
+var (
+	systems = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var/run", "/var/lock"}
+	shared  = []string{"/var/backups", "/var/cache", "/var/lib", "/var/local", "/var/lock", "/var/log", "/var/mail", "/var/opt", "/var/run", "/var/spool", "/var/tmp", "/var/www",
+		"/var/lib/apt", "/var/lib/dbus", "/var/lib/dpkg", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/kubewright", "/var/lib/rpm", "/var/lib/systemd"}
+)
 
 // isPlace says whether a path is absolute and plain, and not the root itself.
 func isPlace(p string) bool {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -273,6 +274,13 @@ func TestProblems(t *testing.T) {
 		{name: "same identity", change: func(f *facts.Host) { f.Identity.Machine = "worker" }, blocks: true, says: "it has the identity of w1"},
 		{name: "same computer", change: func(f *facts.Host) { f.BootID, f.Container = "boot-10.0.0.21", true }, none: true},
 		{name: "limits", change: func(f *facts.Host) { f.RaisePriority = false }, says: "limits cannot be raised"},
+		{name: "in use", change: func(f *facts.Host) { f.Carries = []string{"docker.service", "/etc/kubernetes/manifests"} }, blocks: true,
+			says: "it already runs docker.service, /etc/kubernetes/manifests; Kubewright would take it over"},
+		{name: "in use by Kubewright", change: func(f *facts.Host) { f.Carries, f.Identity.Cluster = []string{"containerd.service"}, "x" }, none: true},
+		{name: "cloud-init", change: func(f *facts.Host) { f.WritesHosts = "/etc/cloud/cloud.cfg: manage_etc_hosts: true" },
+			says: "cloud-init writes /etc/hosts when it boots (/etc/cloud/cloud.cfg: manage_etc_hosts: true)"},
+		{name: "another firewall", change: func(f *facts.Host) { f.OtherFirewalls = []string{"nftables.service"} }, says: "its firewall is nftables.service"},
+		{name: "another firewall, left", more: "hostPreparation: {firewall: leave}\n", change: func(f *facts.Host) { f.OtherFirewalls = []string{"nftables.service"} }, none: true},
 		{name: "a file of ours", more: "files: [{source: motd, path: /etc/hosts}]\n", change: func(*facts.Host) {}, blocks: true, says: "which Kubewright writes itself"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -298,6 +306,23 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+func TestOtherFirewallsHaveToLetIn(t *testing.T) {
+	hosts := both(server)
+	for name, f := range hosts {
+		f.OtherFirewalls = []string{"nftables.service"}
+		hosts[name] = f
+	}
+	_, problems := Steps(Input{Cluster: load(t, ""), Hosts: hosts, Bundle: testBundle()})
+	for _, p := range problems {
+		if etcd := strings.Contains(p.Remedy, "2379-2380/tcp"); !strings.Contains(p.Remedy, "10250/tcp") || etcd != (p.Host == "cp1") {
+			t.Errorf("%+v", p)
+		}
+	}
+	if len(problems) != 2 {
+		t.Errorf("problems are %v", problems)
+	}
+}
+
 func TestHostsWithoutInternalAddresses(t *testing.T) {
 	c := load(t, "- {name: w2, address: w2.example.com, roles: [worker]}\n")
 	hosts := both(server)
@@ -314,8 +339,7 @@ func TestLimitsOfSessionsCanBeSet(t *testing.T) {
 		open  int
 		raise bool
 		limit bool // of sessions
-		first bool // fs.nr_open is raised before
-	}{{1 << 20, true, true, false}, {1<<20 + 1, true, true, true}, {65536, false, false, false}} {
+	}{{1 << 20, true, true}, {1<<20 + 1, true, true}, {65536, false, false}} {
 		f := server("10.0.0.11")
 		f.RaisePriority = c.raise
 		model := load(t, "")
@@ -329,12 +353,12 @@ func TestLimitsOfSessionsCanBeSet(t *testing.T) {
 					limit = i
 				}
 			case resource.Sysctl:
-				if r.Name == "fs.nr_open" && r.Optional == "" {
+				if r.Name == "fs.nr_open" && r.Optional == "" && r.AtLeast && r.Value == strconv.Itoa(c.open) {
 					raised = i
 				}
 			}
 		}
-		if limit >= 0 != c.limit || raised >= 0 != c.first || c.limit && raised > limit {
+		if limit >= 0 != c.limit || raised < 0 || c.limit && raised > limit {
 			t.Errorf("%+v: the limit comes at %d, fs.nr_open at %d", c, limit, raised)
 		}
 	}

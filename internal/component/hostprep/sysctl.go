@@ -57,7 +57,7 @@ var parameters = []parameter{
 	{"net.ipv4.tcp_orphan_retries", "3", "A connection that no program holds any more is given up after 3 tries.", "C", network, "", false},
 	{"net.ipv4.tcp_fastopen", "3", "Programs that ask for it save a round trip, as clients and as servers.", "B", network, "", false},
 	{"net.core.bpf_jit_enable", "1", "BPF programs of the kernel's network run compiled.", "B", "most kernels do so always", "", false},
-	{"net.core.bpf_jit_harden", "1", "BPF programs of users without privileges cannot smuggle code in.", "B", "most kernels let no such user load any", "", false},
+	{"net.core.bpf_jit_harden", "1", "BPF programs of users without privileges cannot smuggle code in; hardened hosts have 2, for all users.", "B", "most kernels let no such user load any", "", true},
 }
 
 // What guides B and C set and Kubewright does not, unless the cluster file asks for it:
@@ -71,14 +71,11 @@ var parameters = []parameter{
 //   - net.ipv4.conf.all.rp_filter=1 (B): hosts with several networks, and network plugins that send answers another way, lose packets.
 //   - net.netfilter.nf_conntrack_max (C: 2310720): kube-proxy sets it, by the number of CPUs. net.ipv4.ip_conntrack_max (C) is what it was called before 2.6.
 //   - kernel.threads-max=30058 (B) and fs.file-max (B: 2097152, C: 52706963): less than what kernels have (by memory; systemd raises the second to the most).
-//   - fs.nr_open=52706963 (C): programs that close all files that they could have open need minutes then. It is raised when openFiles is more, see below.
+//   - fs.nr_open=52706963 (C): programs that close all files that they could have open need minutes then. It is at least openFiles, see below.
 //   - net.core.bpf_jit_kallsyms=1 (B): without effect while bpf_jit_harden is on.
 //   - net.core.rps_sock_flow_entries=8192 (B): without effect unless each queue of each network card is told its share.
 //   - net.core.dev_weight_tx_bias=1 (B): it is 1. fs.may_detach_mounts=1 (C): only the kernel of RHEL 7 has it.
 //   - net.ipv4.ip_nonlocal_bind=1 (C, on balancers): comes with the balancer that needs it.
-
-// openFilesNow is fs.nr_open of a kernel that nobody changed (fs/file.c): no limit of open files may be above it.
-const openFilesNow = 1 << 20
 
 // wanted are the parameters of a host, those of the cluster file among them.
 func wanted(p v1alpha1.HostPreparation) []parameter {
@@ -86,10 +83,7 @@ func wanted(p v1alpha1.HostPreparation) []parameter {
 	for name, value := range p.Sysctls {
 		own[dotted(name)] = value
 	}
-	list := slices.Clone(parameters)
-	if p.OpenFiles > openFilesNow {
-		list = append(list, parameter{"fs.nr_open", strconv.Itoa(p.OpenFiles), "No limit of open files may be above it, and openFiles is more than the kernel's " + strconv.Itoa(openFilesNow) + ".", "C: 52706963", "", "", true})
-	}
+	list := append(slices.Clone(parameters), parameter{"fs.nr_open", strconv.Itoa(p.OpenFiles), "No limit of open files may be above it, and openFiles sets such limits.", "C: 52706963", "", "", true})
 	list = slices.DeleteFunc(list, func(q parameter) bool { _, ok := own[q.name]; return ok })
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		if own[name] == "" {

@@ -56,12 +56,13 @@ timeout: 10
 `
 
 // containerdConfig is config.toml in the version that containerd 2.4 has (docs/man/containerd-config.toml.5.md). What it leaves out is as containerd has it;
-// people may add to it in /etc/containerd/conf.d, which containerd reads by itself.
+// people may add to it in /etc/containerd/conf.d, which is named in it: containerd reads no other by itself then.
 func containerdConfig(c *cluster.Cluster, f facts.Host, pause string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Kubewright wrote this, and writes it again when it is changed here: change runtime in the cluster file, or put more into /etc/containerd/conf.d.")
 	line("version = 4")
+	line(`imports = ["/etc/containerd/conf.d/*.toml"]`)
 	line("root = %s", quote(c.Runtime.Root))
 	line("# It is for installing programs by containerd, below /opt.")
 	line(`disabled_plugins = ["io.containerd.internal.v1.opt"]`)

@@ -144,6 +144,15 @@ func TestPasswordsAreSecret(t *testing.T) {
 	}
 }
 
+// What people put beside the settings is read; without being named it is not. A table takes in all that comes after it.
+func TestSettingsOfPeopleAreRead(t *testing.T) {
+	config := containerdConfig(load(t, ""), server, "pause")
+	imports, table := strings.Index(config, `imports = ["/etc/containerd/conf.d/*.toml"]`), strings.Index(config, "\n[")
+	if imports < 0 || table < imports {
+		t.Errorf("the settings are\n%s", config)
+	}
+}
+
 func TestImages(t *testing.T) {
 	for _, c := range []struct {
 		roles []v1alpha1.Role
