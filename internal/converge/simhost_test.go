@@ -37,6 +37,7 @@ type simHost struct {
 	restarting  bool      // its service is stopped at the moment
 	warm        time.Time // when the service answers after its last start
 	unwell      time.Time // since when it does not, if it does not
+	read        string    // what the service read when it was started last
 	disturbedBy string    // the run that touched the service last
 }
 
@@ -84,6 +85,17 @@ func (h *simHost) serviceRuns() bool {
 	return u.Active == "active"
 }
 
+// config is what the service reads when it is started.
+func (h *simHost) config() string {
+	r, err := h.machine.Env(nil).Files.Open("/etc/service.conf")
+	if err != nil {
+		return ""
+	}
+	b, err := io.ReadAll(r)
+	h.must(err)
+	return string(b)
+}
+
 // answers says whether the service is well.
 func (h *simHost) answers() bool {
 	runs := h.serviceRuns()
@@ -126,6 +138,7 @@ func (h *simHost) rise(start bool) {
 	}
 	if start {
 		h.machine.Reboot()
+		h.read = h.config()
 		h.must(h.machine.Env(nil).Files.Write(bootFile, resource.Attributes{}, strings.NewReader(fmt.Sprintf("boot %d\n", h.operations))))
 	}
 	h.up, h.changed = true, time.Now()
@@ -360,6 +373,9 @@ func (a *simAgent) disturb(what string, change func() error) error {
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		if err == nil {
+			h.read = h.config()
+		}
 		h.restarting, h.warm = false, time.Now().Add(time.Duration(random.IntN(3000))*time.Millisecond)
 		return err
 	})

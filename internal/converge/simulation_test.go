@@ -510,5 +510,8 @@ func (f *simFleet) converges(version int) {
 		if !f.hosts[name].answers() {
 			f.violated("apply is content, but %s of %s does not answer", service, name)
 		}
+		if h := f.hosts[name]; h.read != h.config() {
+			f.violated("apply is content, but %s of %s works by %q, and its file says %q", service, name, h.read, h.config())
+		}
 	}
 }
