@@ -118,7 +118,8 @@ func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string)
 	var all facts.Inventory
 	there := map[string]bool{} // machines of the file
 	for _, h := range c.Hosts {
-		i := facts.InventoryHost{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, Bastion: h.SSH.Bastion, Key: h.SSH.Key, Machine: known[h.Name].Machine}
+		i := facts.InventoryHost{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, Bastion: h.SSH.Bastion, Key: h.SSH.Key,
+			InternalAddresses: h.InternalAddresses, Machine: known[h.Name].Machine}
 		for _, r := range h.Roles {
 			i.Roles = append(i.Roles, string(r))
 		}

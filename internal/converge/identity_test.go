@@ -3,12 +3,15 @@ package converge
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/hostprep"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -135,16 +138,105 @@ func TestInventory(t *testing.T) {
 	}
 }
 
+// TestRenamedHostHasNotLeft knows a machine under its new name, also while it does not answer.
+func TestRenamedHostHasNotLeft(t *testing.T) {
+	c1 := of("c1", "x")
+	c1.Inventory = &facts.Inventory{Hosts: []facts.InventoryHost{
+		{Name: "old1", Machine: "machine of w1"}, {Name: "old2", Machine: "machine of w2"}, {Name: "w2", Machine: "machine of w2"}, {Name: "unseen"}}}
+	all, problems := inventory(model(t), map[string]facts.Host{"c1": c1, "w1": of("w1", "x")}, nil)
+	want := []string{"c1/machine of c1", "c2/", "c3/", "unseen/", "w1/machine of w1", "w2/machine of w2"}
+	if !slices.Equal(names(all), want) || len(problems) != 1 || !strings.Contains(problems[0].Remedy, "reset --forget unseen") {
+		t.Errorf("%q, %v", names(all), problems)
+	}
+}
+
 func TestOwnFilesAreNotTheUsers(t *testing.T) {
-	c := model(t)
-	c.Files = []cluster.File{{File: v1alpha1.File{Path: "/etc/a"}}, {File: v1alpha1.File{Path: "/etc/b"}}}
-	a, b := resource.NewFile("/etc/a", "ours"), resource.NewFile("/etc/b", "the user's")
-	steps, problems := own(c, []plan.Step{
-		{StepID: plan.StepID{Host: "c1", Name: "ours"}, Resources: []resource.Resource{a}},
-		{StepID: plan.StepID{Host: "c1", Name: "the user's"}, Resources: []resource.Resource{resource.NewFile("/etc/a", "the user's"), b}},
-	})
-	if len(problems) != 1 || problems[0].Host != "c1" || !problems[0].Blocks || len(steps[1].Resources) != 1 || steps[1].Resources[0].ID() != b.ID() {
-		t.Errorf("%v, %v", problems, steps[1].Resources)
+	for _, c := range []struct {
+		path string
+		ours resource.Resource
+		free bool
+	}{
+		{"/etc/a", resource.NewFile("/etc/a", "ours"), false},
+		{"/etc/a", resource.NewFile("/etc/b", "ours"), true},
+		{"/etc/a", resource.Link{Path: "/etc/a", Target: "/b"}, false},
+		{"/etc/a", resource.Directory{Path: "/etc/a"}, false},
+		{"/etc/a/b", resource.Directory{Path: "/etc/a"}, true},
+		{"/etc/a", resource.Block{Path: "/etc/a", Name: "x"}, false},
+		{"/etc/a", resource.SysctlFile{Path: "/etc/a"}, false},
+		{"/opt/cni", resource.Program{Name: "cni", Path: "/opt/cni", Commands: []string{"bridge"}}, false},
+		{"/opt/bridge", resource.Program{Name: "cni", Path: "/opt/cni", Commands: []string{"bridge"}}, false},
+		{agent.InventoryFile, resource.NewFile("/etc/b", "ours"), false},
+		{agent.Dir + "/x", resource.NewFile("/etc/b", "ours"), false},
+	} {
+		for _, first := range []bool{true, false} {
+			m := model(t)
+			m.Files = []cluster.File{{File: v1alpha1.File{Path: c.path}}, {File: v1alpha1.File{Path: "/etc/mine"}}}
+			mine := resource.NewFile("/etc/mine", "the user's")
+			steps := []plan.Step{
+				{StepID: plan.StepID{Host: "c1", Name: hostprep.Step}, Resources: []resource.Resource{resource.NewFile(c.path, "the user's"), mine}},
+				{StepID: plan.StepID{Host: "c1", Name: "ours"}, Resources: []resource.Resource{c.ours}},
+				{StepID: plan.StepID{Host: "c2", Name: hostprep.Step}, Resources: []resource.Resource{mine}},
+			}
+			if !first {
+				slices.Reverse(steps)
+			}
+			steps, problems := own(m, steps)
+			left := map[string]int{}
+			for _, s := range steps {
+				left[s.Host+" "+s.Name] = len(s.Resources)
+			}
+			users, told := 1, 1
+			if c.free {
+				users, told = 2, 0
+			}
+			if left["c1 ours"] != 1 || left["c1 "+hostprep.Step] != users || left["c2 "+hostprep.Step] != 1 || len(problems) != told {
+				t.Errorf("%s and %s: %v, %v", c.path, c.ours.ID(), left, problems)
+			}
+			if told == 1 && len(problems) == 1 && (problems[0].Host != "c1" || !problems[0].Blocks || !strings.Contains(problems[0].Message, c.path)) {
+				t.Errorf("%s and %s: %+v", c.path, c.ours.ID(), problems[0])
+			}
+			if err := plan.Check(steps, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// A host that is silent for a moment keeps the addresses that others know, or its line would go from their /etc/hosts.
+func TestAddressesOfSilentHostsAreRemembered(t *testing.T) {
+	m := model(t)
+	for i := range m.Hosts {
+		if m.Hosts[i].Name == "c3" || m.Hosts[i].Name == "w2" {
+			m.Hosts[i].Address, m.Hosts[i].InternalAddresses = m.Hosts[i].Name+".example", nil
+		}
+	}
+	addressesOf := func(c *cluster.Cluster, name string) string { return strings.Join(c.Host(name).InternalAddresses, " ") }
+	c3 := of("c3", "x")
+	c3.Addresses = []netip.Addr{netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.9.0.3"), netip.MustParseAddr("2001:db8::3")}
+	hosts := map[string]facts.Host{"c1": of("c1", "x"), "c2": of("c2", "x"), "c3": c3}
+	whole := complete(m, hosts)
+	if got := addressesOf(whole, "c3"); got != "10.0.0.3 2001:db8::3" {
+		t.Errorf("c3 has %s", got)
+	}
+	known, _ := inventory(whole, hosts, nil)
+	c1 := of("c1", "x")
+	c1.Inventory = &known
+	silent := map[string]facts.Host{"c1": c1, "c2": of("c2", "x")}
+	whole = complete(m, silent)
+	if got := addressesOf(whole, "c3"); got != "10.0.0.3 2001:db8::3" {
+		t.Errorf("when it is silent, c3 has %q", got)
+	}
+	if again, _ := inventory(whole, silent, nil); !slices.EqualFunc(again.Hosts, known.Hosts, func(a, b facts.InventoryHost) bool {
+		return a.Name == b.Name && slices.Equal(a.InternalAddresses, b.InternalAddresses)
+	}) {
+		t.Errorf("then %+v are remembered; want %+v", again.Hosts, known.Hosts)
+	}
+	if got := addressesOf(whole, "w2"); got != "" {
+		t.Errorf("w2 was never seen, and has %s", got)
+	}
+	m.Host("c3").Address = "elsewhere.example"
+	if got := addressesOf(complete(m, silent), "c3"); got != "" {
+		t.Errorf("c3 is elsewhere now, and has %s", got)
 	}
 }
 

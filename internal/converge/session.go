@@ -18,6 +18,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/hostprep"
 	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -165,7 +166,8 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	return in, nil
 }
 
-// complete is the cluster with the addresses that other hosts reach each by, where the file leaves them to be found out: the first of each family.
+// complete is the cluster with the addresses that other hosts reach each by, where the file leaves them to be found out: the first of each family. A host
+// that is silent has those that control planes remember: the others must not forget it because of that.
 func complete(c *cluster.Cluster, hosts map[string]facts.Host) *cluster.Cluster {
 	spec := *c.Cluster
 	spec.Hosts = slices.Clone(spec.Hosts)
@@ -174,8 +176,13 @@ func complete(c *cluster.Cluster, hosts map[string]facts.Host) *cluster.Cluster 
 		if len(h.InternalAddresses) > 0 {
 			continue
 		}
+		f, answered := hosts[h.Name]
+		if !answered {
+			h.InternalAddresses = remembered(hosts, *h)
+			continue
+		}
 		families := map[bool]bool{}
-		for _, a := range hosts[h.Name].Addresses {
+		for _, a := range f.Addresses {
 			if !families[a.Is4()] {
 				families[a.Is4()] = true
 				h.InternalAddresses = append(h.InternalAddresses, a.String())
@@ -187,35 +194,71 @@ func complete(c *cluster.Cluster, hosts map[string]facts.Host) *cluster.Cluster 
 	return &whole
 }
 
-// own takes files of the user's out that Kubewright writes itself, and says so.
-func own(c *cluster.Cluster, steps []plan.Step) ([]plan.Step, []plan.Problem) {
-	if len(c.Files) == 0 {
-		return steps, nil
+// remembered are the addresses that other hosts reached one by that was then reached at the address that it has in the file now.
+func remembered(hosts map[string]facts.Host, h v1alpha1.Host) []string {
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		if hosts[name].Inventory == nil {
+			continue
+		}
+		for _, i := range hosts[name].Inventory.Hosts {
+			if i.Name == h.Name && i.Address == h.Address && len(i.InternalAddresses) > 0 {
+				return slices.Clone(i.InternalAddresses)
+			}
+		}
 	}
-	users := map[resource.ID]bool{}
+	return nil
+}
+
+// own takes files of the user's out that Kubewright writes itself, and says so. Those that host preparation writes it has found already.
+func own(c *cluster.Cluster, steps []plan.Step) ([]plan.Step, []plan.Problem) {
+	users := map[string]bool{}
 	for _, f := range c.Files {
-		users[resource.File{Path: f.Path}.ID()] = true
+		users[f.Path] = true
+	}
+	ofUser := func(s plan.Step, r resource.Resource) bool {
+		f, ok := r.(resource.File)
+		return ok && s.Name == hostprep.Step && users[f.Path]
+	}
+	type place struct{ host, path string }
+	ours := map[place]bool{}
+	for _, s := range steps {
+		for _, r := range s.Resources {
+			if ofUser(s, r) {
+				continue
+			}
+			for _, path := range places(r) {
+				ours[place{s.Host, path}] = true
+			}
+		}
 	}
 	var problems []plan.Problem
-	type place struct {
-		host string
-		id   resource.ID
-	}
-	seen := map[place]bool{}
 	for i := range steps {
 		s := &steps[i]
 		s.Resources = slices.DeleteFunc(slices.Clone(s.Resources), func(r resource.Resource) bool {
-			at := place{s.Host, r.ID()}
-			if seen[at] && users[at.id] {
-				problems = append(problems, plan.Problem{Host: s.Host, Message: fmt.Sprintf("the cluster file places a file at %s, which Kubewright writes itself", at.id.Name),
-					Remedy: "Take it out of \"files\"", Blocks: true})
-				return true
+			if !ofUser(*s, r) || !ours[place{s.Host, r.ID().Name}] && !strings.HasPrefix(r.ID().Name, agent.Dir+"/") {
+				return false
 			}
-			seen[at] = true
-			return false
+			problems = append(problems, plan.Problem{Host: s.Host, Message: fmt.Sprintf("the cluster file places a file at %s, which Kubewright writes itself", r.ID().Name),
+				Remedy: "Take it out of \"files\"", Blocks: true})
+			return true
 		})
 	}
 	return steps, problems
+}
+
+// places are the paths that a resource writes.
+func places(r resource.Resource) []string {
+	switch r := r.(type) {
+	case resource.Keeper:
+		return r.Keeps()
+	case resource.Directory:
+		return []string{r.Path}
+	case resource.Block:
+		return []string{r.Path}
+	case resource.Identity:
+		return []string{agent.IdentityFile}
+	}
+	return nil
 }
 
 // onlyThere takes conditions off steps that nothing is known of: hosts that are missing have no steps, and what they would have done counts as not done.
