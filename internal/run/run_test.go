@@ -378,8 +378,8 @@ func TestGroups(t *testing.T) {
 				if seconds := int(time.Since(l.start).Seconds()); seconds != c.seconds || l.most != c.most {
 					t.Errorf("it took %d s with %d at once, want %d s with %d: %q", seconds, l.most, c.seconds, c.most, l.log)
 				}
-				if c.why != "" && r.Skipped[len(r.Skipped)-1].Err.Error() != c.why {
-					t.Errorf("skipped because %q, want %q", r.Skipped[len(r.Skipped)-1].Err, c.why)
+				if c.why != "" && (len(r.Skipped) == 0 || r.Skipped[len(r.Skipped)-1].Err.Error() != c.why) {
+					t.Errorf("skipped are %+v, want the last because %q", r.Skipped, c.why)
 				}
 			})
 		})
