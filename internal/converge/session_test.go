@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/converge"
+	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -223,6 +226,273 @@ func TestForeignHostIsNotReset(t *testing.T) {
 		err = f.operator("b").reset(context.Background())
 		if err == nil || !strings.Contains(err.Error(), w+" belongs to another cluster, theirs (other), and is left as it is") || len(before) != len(f.hosts[w].state()) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// listener gathers events, and may do something at them.
+type listener struct {
+	mu     sync.Mutex
+	events []event.Event
+	at     func(event.Event)
+}
+
+func (h *listener) hear(v event.Event) {
+	h.mu.Lock()
+	h.events = append(h.events, v)
+	h.mu.Unlock()
+	if h.at != nil {
+		h.at(v)
+	}
+}
+
+// index is where the first event is that matches; -1 if there is none.
+func (h *listener) index(matches func(event.Event) bool) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.IndexFunc(h.events, matches)
+}
+
+func (h *listener) count(kind event.Kind, host string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, v := range h.events {
+		if v.Kind == kind && v.Host == host {
+			n++
+		}
+	}
+	return n
+}
+
+// open has a session whose events are heard.
+func (h *listener) open(t *testing.T, o *simOperator) *converge.Session {
+	t.Helper()
+	p := o.options(1)
+	p.Events = h.hear
+	s, err := converge.Open(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// states of all machines.
+func (f *simFleet) states() map[string]map[string]string {
+	all := map[string]map[string]string{}
+	for name, h := range f.hosts {
+		all[name] = h.state()
+	}
+	return all
+}
+
+// leave takes a host out of the file.
+func (f *simFleet) leave(name string) {
+	spec := *f.spec
+	spec.Hosts = slices.DeleteFunc(slices.Clone(spec.Hosts), func(h v1alpha1.Host) bool { return h.Name == name })
+	f.spec = &spec
+}
+
+// TestResetAll puts back all hosts, also one that left: those first whose locks the run does not need. Nothing is written on a control plane after it.
+func TestResetAll(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		before := f.states()
+		if err := f.operator("a").apply(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		f.leave(f.names[len(f.names)-1])
+		var h listener
+		s := h.open(t, f.operator("b"))
+		defer s.Close()
+		if err := s.Reset(context.Background(), s.Known()); err != nil {
+			t.Error(err)
+		}
+		for name, after := range f.states() {
+			if !maps.Equal(after, before[name]) {
+				t.Errorf("%s is not as it was: %v, was %v", name, after, before[name])
+			}
+		}
+		first := h.index(func(v event.Event) bool { return v.Kind == event.StepStarted && v.Host[0] == 'c' })
+		for _, name := range f.names {
+			done := h.index(func(v event.Event) bool { return v.Kind == event.StepDone && v.Host == name })
+			if done < 0 || name[0] != 'c' && done > first {
+				t.Errorf("%s is done at event %d, the first control plane begins at %d", name, done, first)
+			}
+		}
+	})
+}
+
+// TestInterruptedReset finishes what is in hand and says that it was interrupted, once.
+func TestInterruptedReset(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		before := f.states()
+		if err := f.operator("a").apply(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		h := listener{at: func(v event.Event) {
+			if v.Kind == event.ResourceStarted {
+				cancel()
+			}
+		}}
+		s := h.open(t, f.operator("b"))
+		err := s.Reset(ctx, f.names)
+		s.Close()
+		if !errors.Is(err, converge.ErrInterrupted) || h.count(event.RunInterrupted, "") != 1 {
+			t.Errorf("%v, said %d times", err, h.count(event.RunInterrupted, ""))
+		}
+		if h.index(func(v event.Event) bool {
+			return v.Kind == event.StepStarted && v.Host[0] == 'c' || v.Kind == event.StepFailed
+		}) >= 0 {
+			t.Errorf("something else begins, or fails: %+v", h.events)
+		}
+		if maps.Equal(f.hosts["w3"].state(), before["w3"]) {
+			t.Error("an interrupted host was reset as a whole")
+		}
+		if err := f.operator("c").reset(context.Background()); err != nil {
+			t.Error(err)
+		}
+		for name, after := range f.states() {
+			if !maps.Equal(after, before[name]) {
+				t.Errorf("%s is not as it was: %v, was %v", name, after, before[name])
+			}
+		}
+	})
+}
+
+// TestForget has a way out for a host that left and is dead, and for one whose address another machine has.
+func TestForget(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		if err := f.operator("a").apply(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		left := f.names[len(f.names)-1]
+		f.leave(left)
+		other := newSimHost(f, "other")
+		old := f.hosts[left]
+		f.hosts[left] = other
+		before := other.state()
+		var h listener
+		s := h.open(t, f.operator("b"))
+		if err := s.Reset(context.Background(), []string{left}); err == nil || !strings.Contains(err.Error(), "is not the "+left+" that left") || !maps.Equal(before, other.state()) {
+			t.Errorf("another machine: %v", err)
+		}
+		s.Close()
+		f.hosts[left] = old
+		old.die()
+		s = h.open(t, f.operator("c"))
+		if err := s.Reset(context.Background(), []string{left}); err == nil || strings.Contains(err.Error(), "the agent was lost") || !strings.Contains(err.Error(), "no route to host") {
+			t.Errorf("a dead one: %v", err)
+		}
+		s.Close()
+		s = h.open(t, f.operator("d"))
+		if err := s.Forget(context.Background(), []string{"c0"}); err == nil || !strings.Contains(err.Error(), "c0 is not among the hosts that left") {
+			t.Errorf("one of the file: %v", err)
+		}
+		if err := s.Forget(context.Background(), []string{left}); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		s = h.open(t, f.operator("e"))
+		defer s.Close()
+		if p, err := s.Plan(context.Background()); err != nil || !p.Empty() || len(p.Problems) > 0 || slices.Contains(s.Known(), left) {
+			t.Errorf("once it is forgotten: %+v, %v", p, err)
+		}
+	})
+}
+
+// TestDeadHostIsDialledOnce has one that never answers, in a run of several rounds.
+func TestDeadHostIsDialledOnce(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		dead := f.names[len(f.names)-1]
+		f.hosts[dead].die()
+		var h listener
+		s := h.open(t, f.operator("a"))
+		err := s.Apply(context.Background(), func(*plan.Plan) error { return nil })
+		s.Close()
+		if err == nil || strings.Contains(err.Error(), "the agent was lost") || !strings.Contains(err.Error(), dead+": no route to host") {
+			t.Errorf("%v", err)
+		}
+		if n := f.hosts[dead].connections; n != 1 || h.count(event.HostFailed, dead) != 1 {
+			t.Errorf("it is dialled %d times, and told of %d times", n, h.count(event.HostFailed, dead))
+		}
+	})
+}
+
+// TestResetWithoutMostKeepers says what to do.
+func TestResetWithoutMostKeepers(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		f.hosts["c0"].die()
+		f.hosts["c1"].die()
+		if err := f.operator("a").reset(context.Background()); err == nil || !strings.Contains(err.Error(), "take the ones that are gone for good out of the cluster file") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestLockTimeout limits the wait for another run, and nothing else.
+func TestLockTimeout(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ends time.Duration // of the other run
+		want string
+	}{
+		{"the other ends", 30 * time.Second, ""},
+		{"the other does not", 5 * time.Minute, "gave up after 1m0s (--lock-timeout)"},
+	} {
+		calm(t, func(f *simFleet) {
+			holder, err := converge.Open(context.Background(), f.operator("holder").options(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := holder.Lock(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(c.ends, holder.Close)
+			p := f.operator("waits").options(1)
+			p.LockTimeout = time.Minute
+			s, err := converge.Open(context.Background(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := false
+			err = s.Apply(context.Background(), func(*plan.Plan) error {
+				asked = true
+				time.Sleep(time.Hour) // somebody thinks about it
+				return nil
+			})
+			s.Close()
+			time.Sleep(c.ends)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || asked != (c.want == "") {
+				t.Errorf("%s: %v, asked: %v", c.name, err, asked)
+			}
+		})
+	}
+}
+
+// TestInterruptBetweenRounds is told as an interrupt, too.
+func TestInterruptBetweenRounds(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		o := f.operator("a")
+		rounds := 0
+		p := o.with(func(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
+			if rounds++; rounds == 2 {
+				cancel()
+			}
+			return o.components(1)(c, hosts, after)
+		})
+		var h listener
+		p.Events = h.hear
+		s, err := converge.Open(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		err = s.Apply(ctx, func(*plan.Plan) error { return nil })
+		if !errors.Is(err, converge.ErrInterrupted) || h.count(event.RunInterrupted, "") != 1 {
+			t.Errorf("%v, said %d times", err, h.count(event.RunInterrupted, ""))
 		}
 	})
 }
