@@ -178,6 +178,8 @@ func placeOf(r resource.Resource) string {
 		return "/etc/hostname"
 	case resource.FstabSwap:
 		return "/etc/fstab"
+	case resource.SELinux:
+		return "/etc/selinux/config"
 	}
 	return ""
 }

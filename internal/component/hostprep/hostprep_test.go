@@ -281,6 +281,8 @@ func TestProblems(t *testing.T) {
 			says: "cloud-init writes /etc/hosts when it boots (/etc/cloud/cloud.cfg: manage_etc_hosts: true)"},
 		{name: "another firewall", change: func(f *facts.Host) { f.OtherFirewalls = []string{"nftables.service"} }, says: "its firewall is nftables.service"},
 		{name: "another firewall, left", more: "hostPreparation: {firewall: leave}\n", change: func(f *facts.Host) { f.OtherFirewalls = []string{"nftables.service"} }, none: true},
+		{name: "settings of SELinux", more: "files: [{source: motd, path: /etc/selinux/config}]\n", change: func(f *facts.Host) { f.SELinux = "enforcing" }, blocks: true,
+			says: "the cluster file puts motd at /etc/selinux/config, which Kubewright writes itself"},
 		{name: "a file of ours", more: "files: [{source: motd, path: /etc/hosts}]\n", change: func(*facts.Host) {}, blocks: true, says: "which Kubewright writes itself"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
