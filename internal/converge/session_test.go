@@ -496,3 +496,65 @@ func TestInterruptBetweenRounds(t *testing.T) {
 		}
 	})
 }
+
+// killAgents kills the agents of keepers, as if their machines had ended them.
+func (f *simFleet) killAgents() {
+	for _, name := range f.names {
+		h := f.hosts[name]
+		h.mu.Lock()
+		var agents []*simAgent
+		for a := range h.agents {
+			agents = append(agents, a)
+		}
+		h.mu.Unlock()
+		for _, a := range agents {
+			if name[0] == 'c' {
+				a.kill()
+			}
+		}
+	}
+}
+
+// TestLostLocks has a run lose the locks of all keepers before it begins: it takes them again, unless another run did.
+func TestLostLocks(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		t.Run(fmt.Sprintf("taken by another=%t", taken), func(t *testing.T) {
+			calm(t, func(f *simFleet) {
+				loses, err := converge.Open(context.Background(), f.operator("loses").options(1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer loses.Close()
+				var others []*converge.Session
+				err = loses.Apply(context.Background(), func(*plan.Plan) error {
+					f.killAgents() // of hosts that it has to connect to again
+					if !taken {
+						return nil
+					}
+					fresh, err := converge.Open(context.Background(), f.operator("fresh").options(1))
+					if err != nil {
+						return err
+					}
+					others = append(others, fresh)
+					ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+					defer cancel()
+					// It has the keepers, and waits in vain for a worker.
+					if err := fresh.Lock(ctx); err == nil || strings.Contains(err.Error(), "another run") {
+						return fmt.Errorf("the locks are not to be had: %w", err)
+					}
+					return nil
+				})
+				for _, o := range others {
+					o.Close()
+				}
+				n, _ := f.written()
+				if !taken && err != nil {
+					t.Error(err)
+				}
+				if taken && (err == nil || !strings.Contains(err.Error(), "another run holds the lock of c0") || n > 0) {
+					t.Errorf("after %d writes: %v", n, err)
+				}
+			})
+		})
+	}
+}
