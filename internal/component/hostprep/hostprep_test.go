@@ -263,9 +263,9 @@ func TestProblems(t *testing.T) {
 			says: "it is Ubuntu 24.04 LTS, and the bundle has packages for debian-12; these have to be there: conntrack,"},
 		{name: "little memory", change: func(f *facts.Host) { f.Memory = 1 << 30 }, says: "1GiB of memory, and a control plane needs 1.66GiB"},
 		{name: "one CPU", change: func(f *facts.Host) { f.CPUs = 1 }, says: "1 CPU, and a control plane needs 2"},
-		{name: "no room", change: func(f *facts.Host) { f.Free = map[string]uint64{"/var/lib": 1 << 30} }, blocks: true, says: "1GiB free in /var/lib"},
+		{name: "no room", change: func(f *facts.Host) { f.Free, f.Identity.Machine = map[string]uint64{"/var/lib": 1 << 30}, "x" }, blocks: true, says: "1GiB free in /var/lib"},
 		{name: "no room, prepared", change: func(f *facts.Host) {
-			f.Free, f.Identity.Machine = map[string]uint64{"/var/lib": 1 << 30}, "x"
+			f.Free, f.Identity.Cluster = map[string]uint64{"/var/lib": 1 << 30}, "x"
 		}, says: "1GiB free in /var/lib"},
 		{name: "other address", change: func(f *facts.Host) { f.Addresses = []netip.Addr{netip.MustParseAddr("192.168.0.1")} }, blocks: true,
 			says: "at 10.0.0.11, which is no address of it; it has 192.168.0.1"},

@@ -112,7 +112,7 @@ func size(h v1alpha1.Host, f facts.Host) []plan.Problem {
 	}
 	if free, known := f.Free["/var/lib"]; known && free < minRoom {
 		list = append(list, plan.Problem{
-			Blocks:  f.Identity.Machine == "",
+			Blocks:  f.Identity.Cluster == "",
 			Message: fmt.Sprintf("there are %s free in /var/lib, and a host needs %s", units.BytesSize(float64(free)), units.BytesSize(minRoom)),
 			Remedy:  "Make room there",
 		})
