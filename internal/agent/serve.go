@@ -51,7 +51,7 @@ const Grace = 5 * time.Minute
 // finished, and nothing else begun.
 func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error {
 	// What is in hand outlives the connection, but not the context.
-	a := &agent{options: o, needs: map[int]*need{}, owned: &ownedList{files: o.Env.Files}}
+	a := &agent{options: o, needs: map[int]*need{}, beat: make(chan struct{}, 1), owned: &ownedList{files: o.Env.Files}}
 	a.quit, a.quitting = context.WithCancelCause(ctx)
 	defer a.quitting(nil)
 	work, cut := context.WithCancel(ctx)
@@ -77,7 +77,6 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 		case <-a.quit.Done():
 		}
 	})
-	a.beat = make(chan struct{}, 1)
 	all.Go(a.listenForBeats)
 	<-a.quit.Done()
 	a.refuse()

@@ -401,7 +401,7 @@ func (m *manyHosts) connect(_ context.Context, host v1alpha1.Host, _ func(string
 	if m.dial != nil {
 		return m.dial(host.Name)
 	}
-	there, here := newWire(nil)
+	there, here := newWire(nil, nil)
 	m.agents.Go(func() { m.agent(host.Name, there) })
 	return here, nil
 }

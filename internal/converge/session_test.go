@@ -526,6 +526,7 @@ func TestLostLocks(t *testing.T) {
 				}
 				defer loses.Close()
 				var others []*converge.Session
+				start := time.Now()
 				err = loses.Apply(context.Background(), func(*plan.Plan) error {
 					f.killAgents() // of hosts that it has to connect to again
 					if !taken {
@@ -553,6 +554,10 @@ func TestLostLocks(t *testing.T) {
 				}
 				if taken && (err == nil || !strings.Contains(err.Error(), "another run holds the lock of c0") || n > 0) {
 					t.Errorf("after %d writes: %v", n, err)
+				}
+				// It does not take the other for one that is over.
+				if took := time.Since(start); took > time.Minute {
+					t.Errorf("it takes %v to see that", took)
 				}
 			})
 		})

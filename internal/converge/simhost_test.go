@@ -157,13 +157,16 @@ func (h *simHost) connect(o *simOperator) (io.ReadWriteCloser, error) {
 		return nil, fmt.Errorf("%s: no route to host", h.name)
 	}
 	slow := h.fleet.faults() && random.IntN(4) == 0
-	delay := func() time.Duration {
-		if slow {
-			return time.Duration(random.IntN(1000)) * time.Millisecond
+	delay := func(direction string) func() time.Duration {
+		random := chance(h.fleet.seed, h.name, "connection", n, direction)
+		return func() time.Duration {
+			if slow {
+				return time.Duration(random.IntN(1000)) * time.Millisecond
+			}
+			return time.Duration(200+random.IntN(1000)) * time.Microsecond
 		}
-		return time.Duration(200+random.IntN(1000)) * time.Microsecond
 	}
-	there, here := newWire(delay)
+	there, here := newWire(delay("there"), delay("back"))
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &simAgent{host: h, operator: o, end: there, cancel: cancel}
 	h.mu.Lock()

@@ -386,7 +386,8 @@ func (f *simFleet) live() {
 	version := 1
 	for i := range 2 + f.random.IntN(3) {
 		version = max(version, 1+f.random.IntN(3))
-		operators.Go(func() { f.operate(i, version) })
+		wants := version
+		operators.Go(func() { f.operate(i, wants) })
 		if f.random.IntN(4) > 0 {
 			operators.Wait()
 			f.drift(i)

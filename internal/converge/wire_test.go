@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// newWire is a connection in memory with two ends. What is written never waits, and arrives in order, each piece after a delay of its own.
-func newWire(delay func() time.Duration) (a, b *wireEnd) {
-	up, down := newFlow(delay), newFlow(delay)
+// newWire is a connection in memory with two ends. What is written never waits, and arrives in order, each piece after a delay of its own; nil is none.
+func newWire(there, back func() time.Duration) (a, b *wireEnd) {
+	up, down := newFlow(there), newFlow(back)
 	return &wireEnd{in: up, out: down}, &wireEnd{in: down, out: up}
 }
 
