@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,25 @@ import (
 
 // lockable is a host whose lock can be taken.
 type lockable struct {
-	name   string
-	asked  *[]string // names, in the order in which they were asked
-	holder string    // the run that has it
-	err    error
+	name  string
+	asked *[]string // names, in the order in which they were asked
+	err   error
+
+	mu     sync.Mutex
+	holder string // the run that has it
+}
+
+// held is the run that has it.
+func (l *lockable) held() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holder
+}
+
+func (l *lockable) set(run string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holder = run
 }
 
 func (l *lockable) Lock(_ context.Context, h agent.Holder) (*agent.Holder, error) {
@@ -25,16 +41,16 @@ func (l *lockable) Lock(_ context.Context, h agent.Holder) (*agent.Holder, error
 	if l.err != nil {
 		return nil, l.err
 	}
-	if l.holder != "" && l.holder != h.Run {
-		return &agent.Holder{Run: l.holder, Who: "anna", From: "desk", Doing: "apply prod"}, nil
+	if run := l.held(); run != "" && run != h.Run {
+		return &agent.Holder{Run: run, Who: "anna", From: "desk", Doing: "apply prod"}, nil
 	}
-	l.holder = h.Run
+	l.set(h.Run)
 	return nil, nil
 }
 
 func (l *lockable) Unlock(context.Context) error {
 	*l.asked = append(*l.asked, "-"+l.name)
-	l.holder = ""
+	l.set("")
 	return nil
 }
 
@@ -105,10 +121,10 @@ func TestLockIsHadWhenTheOtherRunEnds(t *testing.T) {
 		var asked []string
 		a := &lockable{name: "a", asked: &asked, holder: "other"}
 		start := time.Now()
-		time.AfterFunc(3500*time.Millisecond, func() { a.holder = "" })
+		time.AfterFunc(3500*time.Millisecond, func() { a.set("") })
 		err := run.Lock(t.Context(), []run.Keeper{{Name: "a", Host: a}}, agent.Holder{Run: "mine"}, func(*run.BusyError) {})
-		if err != nil || a.holder != "mine" || time.Since(start) != 4*time.Second {
-			t.Errorf("after %v: %v, held by %q", time.Since(start), err, a.holder)
+		if err != nil || a.held() != "mine" || time.Since(start) != 4*time.Second {
+			t.Errorf("after %v: %v, held by %q", time.Since(start), err, a.held())
 		}
 	})
 }
