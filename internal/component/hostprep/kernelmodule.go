@@ -55,5 +55,6 @@ func modules(p v1alpha1.HostPreparation, f facts.Host) []resource.Resource {
 	if !f.LoadModules {
 		return now
 	}
-	return append([]resource.Resource{resource.NewFile("/etc/modules-load.d/kubewright.conf", boot.String())}, now...)
+	// The file comes last, so it is the first to go: a restart in the middle of a reset must not load them again.
+	return append(now, resource.NewFile("/etc/modules-load.d/kubewright.conf", boot.String()))
 }

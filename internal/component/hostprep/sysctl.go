@@ -127,5 +127,6 @@ func sysctls(p v1alpha1.HostPreparation) []resource.Resource {
 		now = append(now, resource.Sysctl{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless, Module: q.module})
 		boot.Parameters = append(boot.Parameters, resource.SysctlLine{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless != "", Why: q.why})
 	}
-	return append([]resource.Resource{boot}, now...)
+	// The file comes last, so it is the first to go: a restart in the middle of a reset must not set them again.
+	return append(now, boot)
 }
