@@ -51,6 +51,7 @@ type Client struct {
 	up      chan sessionUp
 	answers chan sessionDown // to what locks ask
 	asking  chan struct{}    // holds one thing while somebody asks
+	asked   int              // questions so far
 }
 
 // Connect begins a session with the agent at the other end of a stream, which it owns from now on. Close ends both.
@@ -128,11 +129,12 @@ func (c *Client) listen(session grpc.ClientStream) {
 			c.owned.Go(func() { c.supply(m.Need, m.Number) })
 			continue
 		}
+		// An answer that nobody waited for makes room: what blobs the agent needs comes behind it.
 		select {
-		case c.answers <- m:
-		case <-c.ctx.Done():
-			return
+		case <-c.answers:
+		default:
 		}
+		c.answers <- m
 	}
 }
 
@@ -275,10 +277,8 @@ func (c *Client) ask(ctx context.Context, m sessionUp) (sessionDown, error) {
 		return sessionDown{}, ctx.Err()
 	}
 	defer func() { <-c.asking }()
-	select {
-	case <-c.answers: // to a question that nobody waited for
-	default:
-	}
+	c.asked++ // by who holds asking
+	m.Question = c.asked
 	select {
 	case c.up <- m:
 	case <-ctx.Done():
@@ -286,13 +286,17 @@ func (c *Client) ask(ctx context.Context, m sessionUp) (sessionDown, error) {
 	case <-c.ctx.Done():
 		return sessionDown{}, &LostError{c.host, context.Cause(c.ctx)}
 	}
-	select {
-	case a := <-c.answers:
-		return a, nil
-	case <-ctx.Done():
-		return sessionDown{}, ctx.Err()
-	case <-c.ctx.Done():
-		return sessionDown{}, &LostError{c.host, context.Cause(c.ctx)}
+	for {
+		select {
+		case a := <-c.answers:
+			if a.Answer == m.Question {
+				return a, nil
+			} // else it is to one that nobody waits for any more
+		case <-ctx.Done():
+			return sessionDown{}, ctx.Err()
+		case <-c.ctx.Done():
+			return sessionDown{}, &LostError{c.host, context.Cause(c.ctx)}
+		}
 	}
 }
 

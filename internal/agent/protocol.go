@@ -113,10 +113,14 @@ type sessionUp struct {
 	Unlock bool `json:"unlock,omitempty"`
 	// Finish has the agent begin no further resource.
 	Finish bool `json:"finish,omitempty"`
+	// Question numbers Lock and Unlock, so that an answer which comes late is not taken for another's.
+	Question int `json:"question,omitempty"`
 }
 
 // sessionDown is what the agent says all along.
 type sessionDown struct {
+	// Answer is the number of the question that is answered.
+	Answer int `json:"answer,omitempty"`
 	// Locked answers Lock: the lock is held by this run now.
 	Locked bool `json:"locked,omitempty"`
 	// Busy answers Lock: who holds it.

@@ -223,12 +223,14 @@ func (a *agent) session(s grpc.ServerStream) error {
 		case m.Finish:
 			a.finish.Store(true)
 		case m.Lock != nil:
-			if !a.say(ctx, a.lock(*m.Lock)) {
+			answer := a.lock(*m.Lock)
+			answer.Answer = m.Question
+			if !a.say(ctx, answer) {
 				return nil
 			}
 		case m.Unlock:
 			a.unlock()
-			if !a.say(ctx, sessionDown{Unlocked: true}) {
+			if !a.say(ctx, sessionDown{Answer: m.Question, Unlocked: true}) {
 				return nil
 			}
 		}

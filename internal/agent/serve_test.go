@@ -32,6 +32,8 @@ type host struct {
 	env   *resource.Env
 	locks memoryLock
 	blobs contents
+	// locker is the lock instead, if it is not nil.
+	locker agent.Locker
 	// broken are the blobs instead, if it is not nil.
 	broken agent.Blobs
 
@@ -120,6 +122,10 @@ func (h *host) connect(t *testing.T, wrap ...func(net.Conn) net.Conn) (c *agent.
 	for _, w := range wrap {
 		here = w(here)
 	}
+	var locker agent.Locker = &h.locks
+	if h.locker != nil {
+		locker = h.locker
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -128,7 +134,7 @@ func (h *host) connect(t *testing.T, wrap ...func(net.Conn) net.Conn) (c *agent.
 			Facts: func(context.Context, *resource.Env) (facts.Host, error) {
 				return facts.Host{Hostname: "m1", Clock: time.Now()}, nil
 			},
-			Lock: &h.locks,
+			Lock: locker,
 		})
 		if err != nil {
 			t.Errorf("the agent ends with %v", err)
@@ -473,6 +479,43 @@ func TestNothingIsWrittenWithoutTheLock(t *testing.T) {
 		t.Errorf("giving it back: %v", err)
 	}
 	check("apply once it is given back", c.Apply(t.Context(), step(h.file("/etc/a", "a\n")), none))
+}
+
+// slowLock is held by another run when it is asked for first, and takes its time to say so.
+type slowLock struct {
+	asked chan struct{} // one thing each time that it is asked for
+	gate  chan struct{} // closed when it may answer
+	times atomic.Int64
+}
+
+func (l *slowLock) TryLock(agent.Holder) (func(), *agent.Holder, error) {
+	first := l.times.Add(1) == 1
+	l.asked <- struct{}{}
+	<-l.gate
+	if first {
+		return nil, &agent.Holder{Run: "other"}, nil
+	}
+	return func() {}, nil, nil
+}
+
+// TestLateAnswer has an answer come that nobody waits for any more: it is not taken for that to the next question.
+func TestLateAnswer(t *testing.T) {
+	h := newHost(t)
+	slow := &slowLock{asked: make(chan struct{}, 2), gate: make(chan struct{})}
+	h.locker = slow
+	c, _ := h.connect(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-slow.asked
+		cancel()
+	}()
+	if _, err := c.Lock(ctx, agent.Holder{Run: "mine"}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the first question ends with %v", err)
+	}
+	close(slow.gate)
+	if busy, err := c.Lock(t.Context(), agent.Holder{Run: "mine"}); busy != nil || err != nil {
+		t.Errorf("the second is answered by %v, %v", busy, err)
+	}
 }
 
 // TestTwoRuns has two agents on a machine.

@@ -2,8 +2,6 @@ package resource
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -14,7 +12,7 @@ import (
 // IdentityPath is where a machine keeps who and whose it is: facts.Identity.
 const IdentityPath = "/var/lib/kubewright/identity.json"
 
-// Identity is whose the machine is. Who it is (a random name of its own) is made up when it is first written.
+// Identity is whose the machine is. Who it is, it says itself: facts.Identity.Machine.
 type Identity struct {
 	// Cluster is the random name of the cluster.
 	Cluster string `json:"cluster"`
@@ -42,7 +40,7 @@ func (i Identity) Observe(_ context.Context, env *Env) (Observed, error) {
 	if err != nil || !present {
 		return Observed{State: Absent}, err
 	}
-	o := Observed{State: Present, Values: map[string]string{"machine": id.Machine, "cluster": id.Cluster, "clusterName": id.ClusterName}}
+	o := Observed{State: Present, Values: map[string]string{"cluster": id.Cluster, "clusterName": id.ClusterName}}
 	if id.Cluster != "" && id.Cluster != i.Cluster {
 		o.Blocked = fmt.Sprintf("the machine belongs to the cluster %s (%s); reset it there first", id.ClusterName, id.Cluster)
 	}
@@ -56,13 +54,11 @@ func (i Identity) Diff(o Observed) []Change {
 		return []Change{{What: "cluster", New: i.ClusterName}}
 	case o.Value("clusterName") != i.ClusterName || o.Value("cluster") != i.Cluster:
 		return []Change{{What: "cluster", Old: o.Value("clusterName"), New: i.ClusterName}}
-	case o.Value("machine") == "":
-		return []Change{{What: "machine", New: "a name of its own"}}
 	}
 	return nil
 }
 
-// Apply writes it. A machine that has a name of its own keeps that.
+// Apply writes it.
 func (i Identity) Apply(ctx context.Context, env *Env) error {
 	o, err := i.Observe(ctx, env)
 	switch {
@@ -73,12 +69,7 @@ func (i Identity) Apply(ctx context.Context, env *Env) error {
 	case len(i.Diff(o)) == 0:
 		return nil
 	}
-	id := facts.Identity{Machine: o.Value("machine"), Cluster: i.Cluster, ClusterName: i.ClusterName}
-	if id.Machine == "" {
-		var b [16]byte
-		_, _ = rand.Read(b[:]) // it never fails
-		id.Machine = hex.EncodeToString(b[:])
-	}
+	id := facts.Identity{Cluster: i.Cluster, ClusterName: i.ClusterName}
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", IdentityPath, err)

@@ -23,11 +23,11 @@ func readIdentity(t *testing.T, env *resource.Env) facts.Identity {
 	return id
 }
 
-func TestIdentityKeepsTheMachinesName(t *testing.T) {
+func TestIdentityIsTheClusters(t *testing.T) {
 	env := fake.New("m", nil).Env(nil)
 	settled(t, resource.Identity{Cluster: "abc", ClusterName: "prod"}, env)
 	first := readIdentity(t, env)
-	if len(first.Machine) != 32 || first.Cluster != "abc" || first.ClusterName != "prod" {
+	if first.Cluster != "abc" || first.ClusterName != "prod" {
 		t.Errorf("it is %+v", first)
 	}
 	renamed := resource.Identity{Cluster: "abc", ClusterName: "production"}
@@ -40,13 +40,8 @@ func TestIdentityKeepsTheMachinesName(t *testing.T) {
 		t.Errorf("a new name of the cluster: %v", d)
 	}
 	settled(t, renamed, env)
-	if second := readIdentity(t, env); second.Machine != first.Machine {
-		t.Errorf("the machine was %s and is %s", first.Machine, second.Machine)
-	}
-	other := fake.New("o", nil).Env(nil)
-	settled(t, renamed, other)
-	if readIdentity(t, other).Machine == first.Machine {
-		t.Error("two machines have one name")
+	if second := readIdentity(t, env); second.Cluster != "abc" || second.ClusterName != "production" {
+		t.Errorf("it is %+v", second)
 	}
 }
 
