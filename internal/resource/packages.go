@@ -257,9 +257,9 @@ func (p Packages) bring(ctx context.Context, env *Env, o Observed, index map[str
 }
 
 // install are the arguments by which apt-get installs the packages, or says what it would do. What depends on what is recorded beside the
-// repository, so the machine's own records of it stay as they are.
+// repository, so the machine's own records of it stay as they are. What is there already is not upgraded: nobody asked for that, and no plan shows it.
 func (p Packages) install(more ...string) []string {
-	args := []string{"--quiet", "--yes", "-o", "Dir::State::extended_states=" + path.Join(p.Dir, "extended_states")}
+	args := []string{"--quiet", "--yes", "--no-upgrade", "-o", "Dir::State::extended_states=" + path.Join(p.Dir, "extended_states")}
 	return slices.Concat(args, more, []string{"install"}, p.Names)
 }
 

@@ -139,7 +139,7 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 		if slices.Contains(slices.Collect(maps.Values(d.status)), "unpacked") {
 			return fails("E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.")
 		}
-		if !has("--no-remove") && !has("--simulate") || !has("--yes") {
+		if !has("--no-remove") && !has("--simulate") || !has("--no-upgrade") || !has("--yes") {
 			return fails("E: may I?")
 		}
 		for _, name := range d.needs(names) {
