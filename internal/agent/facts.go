@@ -22,11 +22,8 @@ import (
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
-// Files of Dir that facts are made of.
-const (
-	IdentityFile  = Dir + "/identity.json"
-	InventoryFile = Dir + "/inventory.json"
-)
+// InventoryFile is where control planes remember the hosts of the cluster.
+const InventoryFile = Dir + "/inventory.json"
 
 // clocks are units that keep the clock, by the names that they have in distributions.
 var clocks = []string{"chrony.service", "chronyd.service", "systemd-timesyncd.service", "ntp.service", "ntpd.service", "ntpsec.service", "openntpd.service"}
@@ -118,7 +115,7 @@ func (g *gathering) json(path string, v any) bool {
 
 func (g *gathering) identity() facts.Identity {
 	var i facts.Identity
-	g.json(IdentityFile, &i)
+	g.json(resource.IdentityPath, &i)
 	i.Machine = machineName(g.text("/etc/machine-id"))
 	return i
 }

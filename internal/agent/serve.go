@@ -26,7 +26,7 @@ import (
 )
 
 // Dir is where Kubewright keeps what a machine has to remember.
-const Dir = "/var/lib/kubewright"
+const Dir = resource.Dir
 
 // ServeOptions are the machine that an agent works on.
 type ServeOptions struct {

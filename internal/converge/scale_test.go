@@ -416,7 +416,7 @@ func (h *manyHost) look(_ context.Context, env *resource.Env) (facts.Host, error
 	f := h.facts
 	f.Clock = env.Kernel.Now()
 	var i facts.Inventory
-	for file, v := range map[string]any{agent.IdentityFile: &f.Identity, agent.InventoryFile: &i} {
+	for file, v := range map[string]any{resource.IdentityPath: &f.Identity, agent.InventoryFile: &i} {
 		r, err := env.Files.Open(file)
 		if err != nil {
 			continue // there is none yet

@@ -256,7 +256,7 @@ func places(r resource.Resource) []string {
 	case resource.Block:
 		return []string{r.Path}
 	case resource.Identity:
-		return []string{agent.IdentityFile}
+		return []string{resource.IdentityPath}
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func (h *simHost) connect(o *simOperator) (io.ReadWriteCloser, error) {
 func (h *simHost) facts(_ context.Context, env *resource.Env) (facts.Host, error) {
 	f := facts.Host{Hostname: h.name, Clock: env.Kernel.Now()}
 	f.Inventory = new(facts.Inventory)
-	for file, v := range map[string]any{agent.IdentityFile: &f.Identity, agent.InventoryFile: f.Inventory} {
+	for file, v := range map[string]any{resource.IdentityPath: &f.Identity, agent.InventoryFile: f.Inventory} {
 		r, err := env.Files.Open(file)
 		if err != nil {
 			continue // there is none yet

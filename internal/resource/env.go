@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// Dir is where a machine has what Kubewright has to remember there.
+const Dir = "/var/lib/kubewright"
+
 // Env is the machine that resources act on, and the few things that come to them late.
 type Env struct {
 	Files   Files

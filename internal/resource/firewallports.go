@@ -94,7 +94,7 @@ type letIn struct {
 	Was map[string]string `json:"was"`
 }
 
-func (f FirewallPorts) record() string { return "/var/lib/kubewright/firewall-" + f.Tool + ".json" }
+func (f FirewallPorts) record() string { return Dir + "/firewall-" + f.Tool + ".json" }
 
 func (f FirewallPorts) readRecord(env *Env) (letIn, error) {
 	in := letIn{Was: map[string]string{}}

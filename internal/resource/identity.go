@@ -10,7 +10,7 @@ import (
 )
 
 // IdentityPath is where a machine keeps who and whose it is: facts.Identity.
-const IdentityPath = "/var/lib/kubewright/identity.json"
+const IdentityPath = Dir + "/identity.json"
 
 // Identity is whose the machine is. Who it is, it says itself: facts.Identity.Machine.
 type Identity struct {

@@ -42,7 +42,7 @@ const (
 	pinnedLabel = "io.cri-containerd.pinned"
 	pinned      = "pinned"
 	// imagesRecord is what Undo needs to know.
-	imagesRecord = "/var/lib/kubewright/images.json"
+	imagesRecord = Dir + "/images.json"
 	// unpackedFactor is how much room an image takes, as a multiple of what travels: layers are kept as they are and unpacked (Go programs
 	// compressed by zstd take a quarter of their size).
 	unpackedFactor = 5

@@ -39,7 +39,7 @@ type Packages struct {
 }
 
 // packagesRecord is what Undo needs to know: it is written before anything is installed.
-const packagesRecord = "/var/lib/kubewright/packages.json"
+const packagesRecord = Dir + "/packages.json"
 
 // broughtPackages are packages (names as dpkg prints them) that were not there before apt installed them for Packages, and whether their
 // configuration was ("config-files", what dpkg calls a package that was removed but not purged).

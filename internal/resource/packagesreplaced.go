@@ -23,7 +23,7 @@ type replacedPackage struct {
 }
 
 // replacedDir has files of packages that had to go.
-const replacedDir = "/var/lib/kubewright/replaced"
+const replacedDir = Dir + "/replaced"
 
 func replacedFile(name string) string { return path.Join(replacedDir, name+".deb") }
 

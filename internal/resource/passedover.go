@@ -12,7 +12,7 @@ import (
 
 // passedOverDir holds what was tried and could not be set, although it did not look so before: emulated parameters, capabilities that only count
 // in the machine's own user namespace. Without it, the same difference would show, and be tried, again and again.
-const passedOverDir = "/var/lib/kubewright/unsettable"
+const passedOverDir = Dir + "/unsettable"
 
 func passedOverPath(id ID) string {
 	return path.Join(passedOverDir, id.Kind+" "+strings.ReplaceAll(id.Name, "/", "~"))

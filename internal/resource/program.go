@@ -35,7 +35,7 @@ type Program struct {
 const programMode fs.FileMode = 0o755
 
 // stampsDir holds what is known of each program that was installed.
-const stampsDir = "/var/lib/kubewright/programs"
+const stampsDir = Dir + "/programs"
 
 // stamp says which blob a file came from, and what the file was like then: while it is still like that, nobody has to read it.
 type stamp struct {
