@@ -28,6 +28,35 @@ type Cluster struct {
 	Registries []Registry `json:"registries,omitempty"`
 	// Files are files of yours that hosts shall have.
 	Files []File `json:"files,omitempty"`
+	// KubernetesVersion is the version of the cluster, such as v1.37.1; that of the newest bundle in the store by default. What is in use is better said here:
+	// otherwise a new bundle is a wish for another version.
+	KubernetesVersion string `json:"kubernetesVersion,omitempty"`
+	// Endpoint is where the API is found.
+	Endpoint Endpoint `json:"endpoint,omitempty"`
+	// Network is the network of Pods and Services.
+	Network Network `json:"network,omitempty"`
+	// Etcd are the options of etcd.
+	Etcd EtcdOptions `json:"etcd,omitempty"`
+	// APIServer are the options of API servers.
+	APIServer APIServer `json:"apiServer,omitempty"`
+	// ControllerManager are the options of controller managers.
+	ControllerManager Program `json:"controllerManager,omitempty"`
+	// Scheduler are the options of schedulers.
+	Scheduler Program `json:"scheduler,omitempty"`
+	// KubeProxy are the options of kube-proxy.
+	KubeProxy KubeProxy `json:"kubeProxy,omitempty"`
+	// Kubelet are the options of kubelets.
+	Kubelet Kubelet `json:"kubelet,omitempty"`
+	// Certificates are how keys and certificates are made.
+	Certificates Certificates `json:"certificates,omitempty"`
+	// Encryption is what etcd holds encrypted.
+	Encryption Encryption `json:"encryption,omitempty"`
+	// Audit is the record of requests that API servers keep.
+	Audit Audit `json:"audit,omitempty"`
+	// Addons are what runs in every cluster.
+	Addons Addons `json:"addons,omitempty"`
+	// CloudProvider is external for clusters with a cloud controller manager of yours; none by default.
+	CloudProvider string `json:"cloudProvider,omitempty"`
 }
 
 // SSH is how a host is reached.

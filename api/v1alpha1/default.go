@@ -47,8 +47,51 @@ func (c *Cluster) setDefaults() {
 	c.Runtime.Name = cmp.Or(c.Runtime.Name, "containerd")
 	c.Runtime.Root = cmp.Or(c.Runtime.Root, "/var/lib/containerd")
 	c.Runtime.MaxConcurrentDownloads = cmp.Or(c.Runtime.MaxConcurrentDownloads, 3)
+	c.setKubernetesDefaults()
 	for i := range c.Files {
 		c.Files[i].Mode = cmp.Or(c.Files[i].Mode, "0644")
 		c.Files[i].Owner = cmp.Or(c.Files[i].Owner, "root:root")
 	}
+}
+
+// setKubernetesDefaults are those of what runs on hosts.
+func (c *Cluster) setKubernetesDefaults() {
+	c.Endpoint.Kind = cmp.Or(c.Endpoint.Kind, LocalEndpoint)
+	c.Endpoint.Name = cmp.Or(c.Endpoint.Name, "api."+c.Name+".internal")
+	n := &c.Network
+	if len(n.PodRanges) == 0 {
+		n.PodRanges = []string{"10.244.0.0/16"}
+	}
+	if len(n.ServiceRanges) == 0 {
+		n.ServiceRanges = []string{"10.96.0.0/16"}
+	}
+	n.NodeMask = cmp.Or(n.NodeMask, 24)
+	n.NodeMaskIPv6 = cmp.Or(n.NodeMaskIPv6, 64)
+	n.DNSDomain = cmp.Or(n.DNSDomain, "cluster.local")
+	n.Plugin = cmp.Or(n.Plugin, Flannel)
+	n.Flannel.Backend = cmp.Or(n.Flannel.Backend, VXLAN)
+	n.Flannel.Port = cmp.Or(n.Flannel.Port, 8472)
+	if n.Masquerade == nil {
+		n.Masquerade = new(true)
+	}
+	e := &c.Etcd
+	e.Quota = cmp.Or(e.Quota, "8Gi")
+	e.CompactionMode = cmp.Or(e.CompactionMode, "periodic")
+	e.CompactionRetention = cmp.Or(e.CompactionRetention, map[string]string{"periodic": "8h", "revision": "10000"}[e.CompactionMode])
+	e.DataDir = cmp.Or(e.DataDir, "/var/lib/etcd")
+	c.APIServer.Port = cmp.Or(c.APIServer.Port, 6443)
+	c.KubeProxy.Mode = cmp.Or(c.KubeProxy.Mode, NFTables)
+	c.Kubelet.MaxPods = cmp.Or(c.Kubelet.MaxPods, 110)
+	c.Certificates.Algorithm = cmp.Or(c.Certificates.Algorithm, ECDSAP256)
+	c.Certificates.Validity = cmp.Or(c.Certificates.Validity, "8760h")
+	c.Certificates.AuthorityValidity = cmp.Or(c.Certificates.AuthorityValidity, "87600h")
+	c.Encryption.Provider = cmp.Or(c.Encryption.Provider, Secretbox)
+	if len(c.Encryption.Resources) == 0 {
+		c.Encryption.Resources = []string{"secrets"}
+	}
+	c.Audit.MaxAge = cmp.Or(c.Audit.MaxAge, 30)
+	c.Audit.MaxBackup = cmp.Or(c.Audit.MaxBackup, 10)
+	c.Audit.MaxSize = cmp.Or(c.Audit.MaxSize, 100)
+	c.Addons.CoreDNS.Replicas = cmp.Or(c.Addons.CoreDNS.Replicas, min(2, len(c.Hosts)))
+	c.Addons.MetricsServer.Replicas = cmp.Or(c.Addons.MetricsServer.Replicas, 1)
 }

@@ -66,6 +66,8 @@ type Host struct {
 	ClockError time.Duration `json:"clockError"`
 	// Inventory is what it remembers of the cluster's hosts; control planes do.
 	Inventory *Inventory `json:"inventory,omitempty"`
+	// Kubernetes is what it has of a cluster.
+	Kubernetes Kubernetes `json:"kubernetes"`
 }
 
 // OS is the operating system, as os-release(5) names it.

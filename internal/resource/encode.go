@@ -62,6 +62,28 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Images](e)
 	case "packages":
 		return decode[Packages](e)
+	case "authority":
+		return decode[Authority](e)
+	case "certificate":
+		return decode[Certificate](e)
+	case "kubeconfig":
+		return decode[Kubeconfig](e)
+	case "kubelet-identity":
+		return decode[KubeletIdentity](e)
+	case "kubelet-bootstrap":
+		return decode[KubeletBootstrap](e)
+	case "kubelet-joined":
+		return decode[KubeletJoined](e)
+	case "shared-file":
+		return decode[SharedFile](e)
+	case "object":
+		return decode[KubeObject](e)
+	case "objects":
+		return decode[KubeObjects](e)
+	case "bootstrap-token":
+		return decode[BootstrapToken](e)
+	case "node":
+		return decode[Node](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }
@@ -73,6 +95,14 @@ func DecodeProbe(e Encoded) (Probe, error) {
 		return decode[UnitActive](e)
 	case "answers":
 		return decode[Answers](e)
+	case "node-ready":
+		return decode[NodeReady](e)
+	case "rollout":
+		return decode[Rollout](e)
+	case "http-answers":
+		return decode[HTTPAnswers](e)
+	case "static-pod":
+		return decode[StaticPodRuns](e)
 	}
 	return nil, fmt.Errorf("probe of kind %q: this agent knows none", e.Kind)
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/kubewright/kubewright/internal/pki"
 )
 
 // Dir is where a machine has what Kubewright has to remember there.
@@ -23,6 +25,12 @@ type Env struct {
 	Blob func(ctx context.Context, digest string) (io.ReadCloser, error)
 	// Kept is the content of a file that a Keeper replaced, by digest.
 	Kept func(digest string) (io.ReadCloser, error)
+	// Sign has the certificate of a resource made: the authority and what the certificate says are those of the resource, as whoever asked for it knows it; the request
+	// (PEM, PKCS #10) brings the public key alone. It returns PEM. Keys never leave the machine.
+	Sign func(ctx context.Context, of ID, request []byte) ([]byte, error)
+	// Secret is a value that control planes share, by name, for a resource that says that it uses it (SecretUser). It is never written anywhere but by
+	// that resource.
+	Secret func(ctx context.Context, of ID, name string) ([]byte, error)
 	// Progress is told how far something is that takes longer than a second; may be nil.
 	Progress func(message string)
 }
@@ -188,6 +196,18 @@ func (e *Env) output(ctx context.Context, name string, args ...string) (string, 
 func (o Output) last() string {
 	said := cmp.Or(strings.TrimSpace(o.Stderr), strings.TrimSpace(o.Stdout), "it said nothing")
 	return strings.TrimSpace(said[strings.LastIndex(said, "\n")+1:])
+}
+
+// Certified is a resource that has a certificate made by Env.Sign.
+type Certified interface {
+	// Certificate is what it says, and by which authority.
+	Certificate() pki.Request
+}
+
+// SecretUser is a resource that uses Env.Secret.
+type SecretUser interface {
+	// Secrets are the names that it may ask for.
+	Secrets() []string
 }
 
 func (e *Env) progress(message string) {

@@ -28,6 +28,8 @@ type File struct {
 	Digest string `json:"digest"`
 	// Secret keeps the content out of plans, and what was there before. What not everybody on the machine may read is kept out of them in any case.
 	Secret bool `json:"secret,omitempty"`
+	// Disturbs says that what runs by it notices at once: a manifest, whose Pod is started anew when it changes.
+	Disturbs bool `json:"disturbs,omitempty"`
 	// Content is known where the file is asked for, to show what changes; not to the agent.
 	Content []byte `json:"-"`
 }
@@ -111,7 +113,7 @@ func (f File) Diff(o Observed) []Change {
 		return []Change{{What: "type", Old: t, New: "file"}}
 	}
 	if o.Value("digest") != f.Digest {
-		c := Change{What: "content", Old: short(o.Value("digest")), New: short(f.Digest)}
+		c := Change{What: "content", Old: short(o.Value("digest")), New: short(f.Digest), Disturbs: f.Disturbs}
 		if f.Secret {
 			c.Old, c.New = "", ""
 			c.Why = "it is secret and not shown"

@@ -42,6 +42,13 @@ type Filler interface {
 	Empty(ctx context.Context, env *Env, previous Observed) error
 }
 
+// OfCluster is a resource that is not the machine's but the cluster's, whichever machine applies it: an object of the API. The machine does not remember it, and
+// keeps it when it leaves.
+type OfCluster interface {
+	// OfCluster says so.
+	OfCluster()
+}
+
 // Triggered is a resource that takes effect of others only when it is applied after them: a unit that reads a file when it starts.
 type Triggered interface {
 	// TriggeredBy are resources of the same step. When one of them changes, this one has to be applied.

@@ -1,0 +1,191 @@
+package v1alpha1
+
+// EndpointKind is how machines of the cluster find an API server that answers.
+type EndpointKind string
+
+// The kinds of endpoints.
+const (
+	// LocalEndpoint is a balancer on loopback of each worker, and its own API server on each control plane.
+	LocalEndpoint EndpointKind = "local"
+)
+
+// Endpoint is where the API is found: a DNS name that stays for the life of the cluster, with the port of the API servers.
+type Endpoint struct {
+	// Kind is local (default): each worker has a balancer of its own on loopback, each control plane asks its own API server.
+	Kind EndpointKind `json:"kind,omitempty"`
+	// Name that hosts know the API by, a DNS name that they resolve in /etc/hosts; api.NAME.internal by default, NAME being the cluster's. It is in certificates and
+	// cannot be changed later.
+	Name string `json:"name,omitempty"`
+}
+
+// Plugin is a network plugin.
+type Plugin string
+
+// The network plugins.
+const (
+	Flannel   Plugin = "flannel"
+	NoPlugin  Plugin = "none"
+	VXLAN            = "vxlan"
+	HostGW           = "host-gw"
+	NFTables         = "nftables"
+	IPTables         = "iptables"
+	IPVS             = "ipvs"
+	External         = "external"
+	Secretbox        = "secretbox"
+	AESGCM           = "aesgcm"
+	AESCBC           = "aescbc"
+	ECDSAP256        = "ECDSA-P256"
+	ECDSAP384        = "ECDSA-P384"
+	RSA2048          = "RSA-2048"
+	RSA3072          = "RSA-3072"
+	RSA4096          = "RSA-4096"
+)
+
+// Network is the network of Pods and Services.
+type Network struct {
+	// PodRanges are the addresses of Pods, one range for each address family, the first family being the one that Services have by default; 10.244.0.0/16 by default.
+	PodRanges []string `json:"podRanges,omitempty"`
+	// ServiceRanges are the addresses of Services, of the same families in the same order, at most 2^20 addresses each; 10.96.0.0/16 by default.
+	ServiceRanges []string `json:"serviceRanges,omitempty"`
+	// NodeMask is the length of the prefix of the IPv4 range that each node gets of the Pods' range; 24 by default: room for 254 Pods.
+	NodeMask int `json:"nodeMask,omitempty"`
+	// NodeMaskIPv6 is the same for IPv6; 64 by default.
+	NodeMaskIPv6 int `json:"nodeMaskIPv6,omitempty"`
+	// DNSDomain is the domain of the cluster's names; cluster.local by default.
+	DNSDomain string `json:"dnsDomain,omitempty"`
+	// Plugin is flannel (default), or none: then one of yours has to be installed before nodes become ready.
+	Plugin Plugin `json:"plugin,omitempty"`
+	// Flannel are its options.
+	Flannel FlannelOptions `json:"flannel,omitempty"`
+	// MTU of Pods' interfaces, 576 to 65535; by default what the hosts' interfaces leave.
+	MTU int `json:"mtu,omitempty"`
+	// Masquerade says whether what Pods send out of the cluster bears their node's address; true by default. False is for networks that know the way to Pods.
+	Masquerade *bool `json:"masquerade,omitempty"`
+}
+
+// FlannelOptions are the options of flannel.
+type FlannelOptions struct {
+	// Backend is vxlan (default), or host-gw: routes and no overlay, for hosts in one network.
+	Backend string `json:"backend,omitempty"`
+	// Port of VXLAN; 8472 by default, as Linux has it.
+	Port int `json:"port,omitempty"`
+	// DirectRouting has VXLAN use routes between hosts in one network; false by default.
+	DirectRouting bool `json:"directRouting,omitempty"`
+}
+
+// EtcdOptions are those of etcd.
+type EtcdOptions struct {
+	// Quota is how large the database may become before it refuses writes, 128Mi to 16Gi; 8Gi by default, the largest that etcd recommends.
+	Quota string `json:"quota,omitempty"`
+	// CompactionRetention is for how long old revisions are kept, such as 5m or 8h, or how many are with compactionMode revision; 8h by default. The API server
+	// compacts every 5 minutes besides.
+	CompactionRetention string `json:"compactionRetention,omitempty"`
+	// CompactionMode is periodic (default) or revision.
+	CompactionMode string `json:"compactionMode,omitempty"`
+	// DataDir is the directory of the data; /var/lib/etcd by default. A disk of its own for it is well spent.
+	DataDir string `json:"dataDir,omitempty"`
+	// ExtraArgs are flags of etcd, without dashes.
+	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
+}
+
+// APIServer are the options of API servers.
+type APIServer struct {
+	// Port that API servers and the endpoint have; 6443 by default. It cannot be changed later.
+	Port int `json:"port,omitempty"`
+	// ExtraSANs are further DNS names and IP addresses in their certificates: those by which people reach them.
+	ExtraSANs []string `json:"extraSANs,omitempty"`
+	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name.
+	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
+}
+
+// Program are the options of a program of the control plane.
+type Program struct {
+	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name.
+	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
+}
+
+// KubeProxy are the options of kube-proxy.
+type KubeProxy struct {
+	// Disabled says that there is none, because a network plugin does its work; false by default.
+	Disabled bool `json:"disabled,omitempty"`
+	// Mode is nftables (default), iptables or ipvs.
+	Mode string `json:"mode,omitempty"`
+	// Config are fields of KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1), which take the place of Kubewright's own.
+	Config map[string]any `json:"config,omitempty"`
+}
+
+// Kubelet are the options of kubelets.
+type Kubelet struct {
+	// MaxPods of a node; 110 by default. A node's part of the Pods' range must have room for them.
+	MaxPods int `json:"maxPods,omitempty"`
+	// ClusterDNS are the addresses that Pods ask for names; the tenth of each range of Services by default.
+	ClusterDNS []string `json:"clusterDNS,omitempty"`
+	// SystemReserved is what a node keeps for the system, by resource: {cpu: 500m, memory: 1Gi, ephemeral-storage: 1Gi}; nothing by default.
+	SystemReserved map[string]string `json:"systemReserved,omitempty"`
+	// KubeReserved is what it keeps for Kubernetes itself; nothing by default.
+	KubeReserved map[string]string `json:"kubeReserved,omitempty"`
+	// EvictionHard are thresholds at which Pods are evicted, by signal: {memory.available: 500Mi, nodefs.available: 10%}; the kubelet's own by default.
+	EvictionHard map[string]string `json:"evictionHard,omitempty"`
+	// Config are fields of KubeletConfiguration (kubelet.config.k8s.io/v1beta1), which take the place of Kubewright's own.
+	Config map[string]any `json:"config,omitempty"`
+}
+
+// Certificates are how keys and certificates are made. What is there already stays until it is renewed.
+type Certificates struct {
+	// Algorithm of keys: ECDSA-P256 (default), ECDSA-P384, RSA-2048, RSA-3072 or RSA-4096.
+	Algorithm string `json:"algorithm,omitempty"`
+	// Validity of certificates, such as 8760h (default), one year.
+	Validity string `json:"validity,omitempty"`
+	// AuthorityValidity is that of authorities, such as 87600h (default), ten years.
+	AuthorityValidity string `json:"authorityValidity,omitempty"`
+}
+
+// Encryption is what etcd holds encrypted.
+type Encryption struct {
+	// Provider is secretbox (default), aesgcm, aescbc, or none.
+	Provider string `json:"provider,omitempty"`
+	// Resources that are encrypted; [secrets] by default.
+	Resources []string `json:"resources,omitempty"`
+}
+
+// Audit is the record of requests that API servers keep, in /var/log/kubernetes/audit on control planes.
+type Audit struct {
+	// Disabled says that none is kept; false by default.
+	Disabled bool `json:"disabled,omitempty"`
+	// Policy is a file that says what is recorded (audit.k8s.io/v1 Policy), relative to the cluster file; by default who did what, without contents.
+	Policy string `json:"policy,omitempty"`
+	// MaxAge is for how many days files are kept, 1 to 3650; 30 by default.
+	MaxAge int `json:"maxAge,omitempty"`
+	// MaxBackup is how many old files are kept, 1 to 1000; 10 by default.
+	MaxBackup int `json:"maxBackup,omitempty"`
+	// MaxSize of a file in megabytes, 1 to 10000; 100 by default.
+	MaxSize int `json:"maxSize,omitempty"`
+}
+
+// Addons are what runs in every cluster.
+type Addons struct {
+	// CoreDNS are the options of the cluster's name service.
+	CoreDNS CoreDNS `json:"coreDNS,omitempty"`
+	// MetricsServer are the options of what "kubectl top" and autoscalers ask.
+	MetricsServer MetricsServer `json:"metricsServer,omitempty"`
+}
+
+// CoreDNS are the options of the cluster's name service.
+type CoreDNS struct {
+	// Disabled says that there is none; false by default.
+	Disabled bool `json:"disabled,omitempty"`
+	// Replicas, 1 to 100; 2 by default, or 1 where there is one node.
+	Replicas int `json:"replicas,omitempty"`
+	// Corefile takes the place of Kubewright's own: a file, relative to the cluster file.
+	Corefile string `json:"corefile,omitempty"`
+	// Upstream are name servers that are asked for names outside of the cluster, by address; those of the node's /etc/resolv.conf by default.
+	Upstream []string `json:"upstream,omitempty"`
+}
+
+// MetricsServer are the options of metrics-server.
+type MetricsServer struct {
+	// Disabled says that there is none; false by default.
+	Disabled bool `json:"disabled,omitempty"`
+	// Replicas, 1 to 100; 1 by default.
+	Replicas int `json:"replicas,omitempty"`
+}

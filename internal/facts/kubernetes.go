@@ -1,0 +1,41 @@
+package facts
+
+// Kubernetes is what a machine has of a cluster: what shall be there once, what must never be made twice, and what answers.
+type Kubernetes struct {
+	// Authorities that lie below /etc/kubernetes/pki, by name: "ca", "etcd/ca", "front-proxy-ca".
+	Authorities map[string]Authority `json:"authorities,omitempty"`
+	// Shared are digests ("sha256:…") of files that control planes share, by path: "/etc/kubernetes/pki/sa.key".
+	Shared map[string]string `json:"shared,omitempty"`
+	// Etcd is what it has of etcd.
+	Etcd Etcd `json:"etcd"`
+	// Formed says that it remembers the etcd cluster to have been whole once (FormedFile): no member may be made of nothing any more.
+	Formed bool `json:"formed,omitempty"`
+	// Manifests are the static Pods that it shall run, by file name, with their images: {"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}.
+	Manifests map[string]string `json:"manifests,omitempty"`
+	// Joined says that its kubelet has credentials of its own that have not run out.
+	Joined bool `json:"joined,omitempty"`
+	// API says that an API server on it says that it is ready.
+	API bool `json:"api,omitempty"`
+	// MTU of the interface that its first address is on; 0 if unknown.
+	MTU int `json:"mtu,omitempty"`
+}
+
+// FormedFile is where a machine remembers that the etcd cluster was whole once.
+const FormedFile = "/var/lib/kubewright/etcd-formed"
+
+// Authority is one that lies on a machine.
+type Authority struct {
+	// Certificate in PEM form.
+	Certificate string `json:"certificate"`
+	// Key says that its key lies there, too.
+	Key bool `json:"key,omitempty"`
+}
+
+// Etcd is what a machine has of etcd.
+type Etcd struct {
+	// Data says that the directory that its manifest names, or /var/lib/etcd if there is none, holds a member's data.
+	Data bool `json:"data,omitempty"`
+	// InitialCluster and InitialClusterState are those flags in its manifest; empty if there is none.
+	InitialCluster      string `json:"initialCluster,omitempty"`
+	InitialClusterState string `json:"initialClusterState,omitempty"`
+}
