@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -41,7 +42,7 @@ func containerd() engine {
 		},
 		ensures: []resource.Probe{
 			resource.UnitActive{Name: containerdUnit},
-			resource.Answers{Name: "containerd", Command: []string{placeOf("crictl"), "version"}}, // asks for what the kubelet will ask for
+			resource.Answers{Name: "containerd", Command: []string{bundle.ProgramPath("crictl"), "version"}}, // asks for what the kubelet will ask for
 		},
 		images: func(in Input, images []resource.Image) resource.Resource {
 			return resource.Images{Images: images, Socket: containerdSocket, Root: in.Cluster.Runtime.Root}
@@ -76,7 +77,7 @@ func containerdConfig(c *cluster.Cluster, f facts.Host, pause string) string {
 		line("restrict_oom_score_adj = true")
 	}
 	line("\n[plugins.%s]", quote("io.containerd.cri.v1.runtime")+".containerd.runtimes.runc.options")
-	line("BinaryName = %s", quote(placeOf("runc")))
+	line("BinaryName = %s", quote(bundle.ProgramPath("runc")))
 	line("SystemdCgroup = true")
 	line("\n[plugins.%s]", quote("io.containerd.cri.v1.runtime")+".cni")
 	line(`bin_dirs = ["/opt/cni/bin"]`)
@@ -101,7 +102,7 @@ After=network.target local-fs.target dbus.service
 
 [Service]
 ExecStartPre=-/sbin/modprobe overlay
-ExecStart=` + placeOf("containerd") + `
+ExecStart=` + bundle.ProgramPath("containerd") + `
 
 Type=notify
 # Containers live on when containerd is restarted.

@@ -1,9 +1,7 @@
 package runtime
 
 import (
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -24,12 +22,6 @@ var images = map[string][]v1alpha1.Role{
 	"metrics-server":          {v1alpha1.Worker},
 }
 
-// imageName is the last part of an image's name, without its tag.
-func imageName(p bundle.Part) string {
-	name, _, _ := strings.Cut(path.Base(p.Name), ":")
-	return name
-}
-
 // imagesOf are the images of a bundle that a host needs. Those for tests never are.
 func imagesOf(b *bundle.Bundle, h v1alpha1.Host, etcd bool) []resource.Image {
 	roles := h.Roles
@@ -41,7 +33,7 @@ func imagesOf(b *bundle.Bundle, h v1alpha1.Host, etcd bool) []resource.Image {
 		if p.Kind != bundle.Image || p.Test {
 			continue
 		}
-		if slices.ContainsFunc(images[imageName(p)], func(r v1alpha1.Role) bool { return slices.Contains(roles, r) }) {
+		if slices.ContainsFunc(images[p.ShortName()], func(r v1alpha1.Role) bool { return slices.Contains(roles, r) }) {
 			list = append(list, resource.Image{Name: p.Name, Manifest: p.Digest})
 		}
 	}

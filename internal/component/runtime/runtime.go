@@ -118,13 +118,9 @@ func parts(b *bundle.Bundle, e engine) (programs []resource.Resource, pause stri
 		}
 		programs = append(programs, p)
 	}
-	for _, p := range b.Parts {
-		if p.Kind == bundle.Image && imageName(p) == "pause" {
-			pause = p.Name
-		}
-	}
-	if pause == "" {
+	image, found := b.Image("pause")
+	if !found {
 		lacks("image pause")
 	}
-	return programs, pause, problems
+	return programs, image.Name, problems
 }

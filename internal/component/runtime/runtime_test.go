@@ -167,7 +167,7 @@ func TestImages(t *testing.T) {
 	} {
 		var got []string
 		for _, i := range imagesOf(testBundle(), v1alpha1.Host{Roles: c.roles}, c.etcd) {
-			got = append(got, imageName(bundle.Part{Name: i.Name}))
+			got = append(got, bundle.Part{Name: i.Name}.ShortName())
 		}
 		slices.Sort(got)
 		if strings.Join(got, " ") != c.want {
@@ -238,7 +238,7 @@ func TestBundlesHaveThePackages(t *testing.T) {
 
 func TestBundlesThatLackSomething(t *testing.T) {
 	b := testBundle()
-	b.Parts = slices.DeleteFunc(b.Parts, func(p bundle.Part) bool { return p.Name == "runc" || imageName(p) == "pause" })
+	b.Parts = slices.DeleteFunc(b.Parts, func(p bundle.Part) bool { return p.Name == "runc" || p.ShortName() == "pause" })
 	steps, problems := Steps(Input{Cluster: load(t, ""), Hosts: map[string]facts.Host{"cp1": server}, Bundle: b})
 	var got []string
 	for _, p := range problems {
