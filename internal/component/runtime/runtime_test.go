@@ -203,15 +203,15 @@ func TestBundlesAreKnown(t *testing.T) {
 			n, p := name.FindStringSubmatch(line), place.FindStringSubmatch(line)
 			if n != nil && p != nil && slices.Contains(containerd().programs, n[1]) {
 				placed++
-				if "/"+p[1] != placeOf(n[1]) {
-					t.Errorf("%s: %s is at %s; want %s", c, n[1], p[1], placeOf(n[1]))
+				if "/"+p[1] != bundle.ProgramPath(n[1]) {
+					t.Errorf("%s: %s is at %s; want %s", c, n[1], p[1], bundle.ProgramPath(n[1]))
 				}
 			}
 		}
 		if strings.Contains(c, "/cni/") {
 			placed++
-			if !strings.Contains(string(content), "path: "+placeOf("cni")[1:]+"\n") {
-				t.Errorf("%s: cni is not at %s", c, placeOf("cni"))
+			if !strings.Contains(string(content), "path: "+bundle.ProgramPath("cni")[1:]+"\n") {
+				t.Errorf("%s: cni is not at %s", c, bundle.ProgramPath("cni"))
 			}
 		}
 	}
