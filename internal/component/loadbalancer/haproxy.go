@@ -43,7 +43,6 @@ func haproxyConfig(c *cluster.Cluster) string {
 	line("    hard-stop-after 5m")
 	line("\ndefaults")
 	line("    mode tcp")
-	line("    log global")
 	line("    option tcplog")
 	line("    option log-separate-errors")
 	line("    option clitcpka")
@@ -62,6 +61,7 @@ func haproxyConfig(c *cluster.Cluster) string {
 	line("    timeout client 4h")
 	line("    timeout server 4h")
 	line("\nfrontend endpoint")
+	line("    log global # what becomes of servers is said on standard error, and would be said twice")
 	for _, a := range c.Loopback() {
 		line("    bind %s", net.JoinHostPort(a, port))
 	}
