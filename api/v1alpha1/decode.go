@@ -20,6 +20,7 @@ type document struct {
 	empty     map[string]bool     // fields that are there without a value
 	problems  []Problem
 	nodes     int  // that were looked at, aliases followed
+	values    int  // of fields that may have any
 	tooLarge  bool // there were too many
 }
 
@@ -64,6 +65,12 @@ func join(field, key string) string {
 
 // decode puts a node into a value, which is one of the types of this package, and notes what does not fit.
 func (d *document) decode(n *yaml.Node, field string, v reflect.Value) {
+	if v.Kind() == reflect.Interface {
+		if value := d.decodeAny(n, field, 0); value != nil {
+			v.Set(reflect.ValueOf(value))
+		}
+		return
+	}
 	d.positions[field] = position{n.Line, n.Column}
 	if !d.visit() {
 		return
@@ -192,6 +199,9 @@ func (d *document) decodeMap(n *yaml.Node, field string, v reflect.Value) {
 	for _, k := range keys {
 		value := reflect.New(v.Type().Elem()).Elem()
 		d.decode(values[k.Value], join(field, k.Value), value)
+		if value.Kind() == reflect.Interface && value.IsNil() {
+			continue // as if it were not there
+		}
 		v.SetMapIndex(reflect.ValueOf(k.Value).Convert(v.Type().Key()), value)
 	}
 }

@@ -152,9 +152,13 @@ func TestExpand(t *testing.T) {
 
 // Every field has a name in files, and is documented where it is defined, with its default if it may be left out.
 func TestFieldsAreDocumented(t *testing.T) {
-	source, err := os.ReadFile("cluster.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, file := range []string{"cluster.go", "kubernetes.go"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, b...)
 	}
 	var look func(of reflect.Type)
 	seen := map[reflect.Type]bool{}

@@ -577,7 +577,7 @@ func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []res
 		return before, false, fmt.Errorf("remembering what it triggers: %w", err)
 	}
 	if t, ok := r.(resource.Triggered); ok && len(pending) > 0 {
-		err = t.Fire(a.work, env)
+		err = t.Fire(a.work, env, pending)
 	} else {
 		err = r.Apply(a.work, env)
 	}

@@ -451,6 +451,10 @@ func (s agentSystemd) Restart(_ context.Context, name string) error {
 	return s.disturb("restart", name, s.Systemd.Restart)
 }
 
+func (s agentSystemd) Reload(_ context.Context, name string) error {
+	return s.change("reload", name, s.Systemd.Reload)
+}
+
 func (s agentSystemd) Enable(_ context.Context, name string) error {
 	return s.change("enable", name, s.Systemd.Enable)
 }

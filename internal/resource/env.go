@@ -106,10 +106,12 @@ type Systemd interface {
 	About(ctx context.Context) (SystemdInfo, error)
 	// DaemonReload makes systemd read its units again.
 	DaemonReload(ctx context.Context) error
-	// Start, Stop and Restart return when it is so; their errors carry the last lines that the unit logged.
+	// Start, Stop, Restart and Reload return when it is so; their errors carry the last lines that the unit logged.
 	Start(ctx context.Context, name string) error
 	Stop(ctx context.Context, name string) error
 	Restart(ctx context.Context, name string) error
+	// Reload has a unit that runs read its configuration again.
+	Reload(ctx context.Context, name string) error
 	Enable(ctx context.Context, name string) error
 	Disable(ctx context.Context, name string) error
 	Mask(ctx context.Context, name string) error

@@ -158,6 +158,11 @@ func (l *LocalSystemd) Restart(ctx context.Context, name string) error {
 	return l.job(ctx, "restarting", name, (*dbus.Conn).RestartUnitContext)
 }
 
+// Reload has a unit read its configuration again, by its ExecReload.
+func (l *LocalSystemd) Reload(ctx context.Context, name string) error {
+	return l.job(ctx, "reloading", name, (*dbus.Conn).ReloadUnitContext)
+}
+
 // beginJob is a method of a connection that gives systemd something to do with a unit.
 type beginJob func(conn *dbus.Conn, ctx context.Context, name, mode string, done chan<- string) (int, error)
 

@@ -55,8 +55,8 @@ type Triggered interface {
 	TriggeredBy() []ID
 	// Trigger is the change that this means, such as a restart. It is pure.
 	Trigger(o Observed, by []ID) Change
-	// Fire is Apply such that what changed takes effect.
-	Fire(ctx context.Context, env *Env) error
+	// Fire is Apply such that what changed, some of these resources, takes effect.
+	Fire(ctx context.Context, env *Env, by []ID) error
 	// Ran says whether it ran when it was observed before the first Apply; the zero Observed is that it was as it shall be.
 	Ran(previous Observed) bool
 	// Refire has what is there take effect, if it runs: what it reads was undone after it.

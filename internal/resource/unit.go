@@ -18,6 +18,8 @@ type Unit struct {
 	Masked bool `json:"masked,omitempty"`
 	// RestartOn are resources of the same step that it reads only when it starts.
 	RestartOn []ID `json:"restartOn,omitempty"`
+	// ReloadOn are resources of the same step that it reads again when it is told to, without disturbing anybody.
+	ReloadOn []ID `json:"reloadOn,omitempty"`
 }
 
 // runs says whether processes of the unit run, or are about to.
@@ -114,15 +116,20 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// TriggeredBy is what it has to be restarted after. A unit that shall not run needs no restart.
+// TriggeredBy is what it has to be restarted or told to read again after. A unit that shall not run needs neither.
 func (u Unit) TriggeredBy() []ID {
 	if !u.Active {
 		return nil
 	}
-	return u.RestartOn
+	return slices.Concat(u.RestartOn, u.ReloadOn)
 }
 
-// Trigger is the restart. It disturbs if the unit runs; of one of which nothing was observed, everything is as it shall be.
+// restarts says whether it has to be restarted after some resources changed, and not only told to read again.
+func (u Unit) restarts(by []ID) bool {
+	return slices.ContainsFunc(by, func(id ID) bool { return !slices.Contains(u.ReloadOn, id) })
+}
+
+// Trigger is the restart, which disturbs if the unit runs, or the reload, which does not. Of a unit of which nothing was observed, everything is as it shall be.
 func (u Unit) Trigger(o Observed, by []ID) Change {
 	var changes, changed []string
 	for _, id := range by {
@@ -141,16 +148,28 @@ func (u Unit) Trigger(o Observed, by []ID) Change {
 		why = append(why, "because "+strings.Join(changes, ", ")+" change")
 	}
 	if len(changed) > 0 {
-		why = append(why, "because "+strings.Join(changed, ", ")+" changed and it was not restarted since")
+		was := "restarted"
+		if !u.restarts(by) {
+			was = "reloaded"
+		}
+		why = append(why, "because "+strings.Join(changed, ", ")+" changed and it was not "+was+" since")
+	}
+	if !u.restarts(by) {
+		return Change{What: "reload", Why: strings.Join(why, ", and ")}
 	}
 	return Change{What: "restart", Why: strings.Join(why, ", and "), Disturbs: o.State == "" || running(o)}
 }
 
 // Apply makes it so. It does not restart what runs.
-func (u Unit) Apply(ctx context.Context, env *Env) error { return u.set(ctx, env, false) }
+func (u Unit) Apply(ctx context.Context, env *Env) error { return u.set(ctx, env, nil) }
 
-// Fire makes it so, and restarts it if it shall run.
-func (u Unit) Fire(ctx context.Context, env *Env) error { return u.set(ctx, env, true) }
+// Fire makes it so, and if it shall run restarts it, or has it read again where that is enough.
+func (u Unit) Fire(ctx context.Context, env *Env, by []ID) error {
+	if u.restarts(by) {
+		return u.set(ctx, env, env.Systemd.Restart)
+	}
+	return u.set(ctx, env, env.Systemd.Reload)
+}
 
 // Ran says whether it was active.
 func (u Unit) Ran(previous Observed) bool {
@@ -169,7 +188,8 @@ func (u Unit) Refire(ctx context.Context, env *Env) error {
 	return env.Systemd.Restart(ctx, u.Name)
 }
 
-func (u Unit) set(ctx context.Context, env *Env, restart bool) error {
+// set makes it so. Again is what is done to the unit if it runs already and shall; may be nil.
+func (u Unit) set(ctx context.Context, env *Env, again func(ctx context.Context, name string) error) error {
 	sd := env.Systemd
 	s, err := sd.Unit(ctx, u.Name)
 	if err != nil {
@@ -205,12 +225,16 @@ func (u Unit) set(ctx context.Context, env *Env, restart bool) error {
 		}
 	}
 	switch {
-	case u.Active && restart:
-		if err := sd.Restart(ctx, u.Name); err != nil {
+	case u.Active && s.Active != "active" && s.Active != "reloading" && s.Active != "refreshing":
+		start := sd.Start
+		if again != nil && s.runs() {
+			start = sd.Restart // it is starting, by what was there before
+		}
+		if err := start(ctx, u.Name); err != nil {
 			return err
 		}
-	case u.Active && s.Active != "active" && s.Active != "reloading" && s.Active != "refreshing":
-		if err := sd.Start(ctx, u.Name); err != nil {
+	case u.Active && again != nil:
+		if err := again(ctx, u.Name); err != nil {
 			return err
 		}
 	case !u.Active && s.runs():
@@ -257,5 +281,5 @@ func (u Unit) Undo(ctx context.Context, env *Env, previous Observed) error {
 		// A masked unit can run, but not be started: it is left as it is.
 		was.Active = false
 	}
-	return was.set(ctx, env, false)
+	return was.set(ctx, env, nil)
 }

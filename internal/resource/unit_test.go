@@ -21,12 +21,12 @@ func TestUnitRestarts(t *testing.T) {
 	}{
 		{func() error { return u.Apply(t.Context(), env) }, 1, 0},
 		{func() error { return u.Apply(t.Context(), env) }, 1, 0},
-		{func() error { return u.Fire(t.Context(), env) }, 1, 1},
+		{func() error { return u.Fire(t.Context(), env, u.RestartOn) }, 1, 1},
 		{func() error {
 			write("/etc/systemd/system/a.service", unitText+"Nice=1\n")(t, m, env)
-			return u.Fire(t.Context(), env)
+			return u.Fire(t.Context(), env, u.RestartOn)
 		}, 1, 2},
-		{func() error { m.SetUnit(u.Name, "failed"); return u.Fire(t.Context(), env) }, 2, 2},
+		{func() error { m.SetUnit(u.Name, "failed"); return u.Fire(t.Context(), env, u.RestartOn) }, 2, 2},
 	} {
 		if err := c.do(); err != nil {
 			t.Fatal(err)
@@ -37,6 +37,45 @@ func TestUnitRestarts(t *testing.T) {
 		if o, err := u.Observe(t.Context(), env); err != nil || len(u.Diff(o)) > 0 {
 			t.Errorf("after %d: %v differs by %v, %v", i, o, u.Diff(o), err)
 		}
+	}
+}
+
+func TestUnitReloads(t *testing.T) {
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	config, file := resource.ID{Kind: "file", Name: "/etc/a.toml"}, resource.ID{Kind: "file", Name: "/etc/systemd/system/a.service"}
+	u := resource.Unit{Name: "a.service", Active: true, Enabled: true, RestartOn: []resource.ID{file}, ReloadOn: []resource.ID{config}}
+	if by := u.TriggeredBy(); !slices.Equal(by, []resource.ID{file, config}) {
+		t.Errorf("it is triggered by %v", by)
+	}
+	write("/etc/systemd/system/a.service", unitText)(t, m, env)
+	for i, c := range []struct {
+		before                    func()
+		by                        []resource.ID
+		starts, restarts, reloads int
+	}{
+		{nil, []resource.ID{config, file}, 1, 0, 0},
+		{nil, []resource.ID{config}, 1, 0, 1},
+		{nil, []resource.ID{config, file}, 1, 1, 1},
+		{func() { m.SetUnit(u.Name, "failed") }, []resource.ID{config}, 2, 1, 1},
+		{func() { m.SetUnit(u.Name, "activating") }, []resource.ID{config}, 3, 1, 1}, // the fake counts what did not run yet as started
+	} {
+		if c.before != nil {
+			c.before()
+		}
+		if err := u.Fire(t.Context(), env, c.by); err != nil {
+			t.Fatal(err)
+		}
+		if s, r, l := m.Starts(u.Name), m.Restarts(u.Name), m.Reloads(u.Name); s != c.starts || r != c.restarts || l != c.reloads {
+			t.Errorf("after %d: started %d times, restarted %d times, reloaded %d times; want %d, %d, %d", i, s, r, l, c.starts, c.restarts, c.reloads)
+		}
+	}
+	running := resource.Observed{State: resource.Present, Values: map[string]string{"active": "active"}, Pending: []resource.ID{config}}
+	if c := u.Trigger(running, []resource.ID{config}); c.What != "reload" || c.Disturbs || c.Why != "because /etc/a.toml changed and it was not reloaded since" {
+		t.Errorf("%+v", c)
+	}
+	if c := u.Trigger(running, []resource.ID{config, file}); c.What != "restart" || !c.Disturbs {
+		t.Errorf("%+v", c)
 	}
 }
 

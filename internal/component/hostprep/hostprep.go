@@ -56,7 +56,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 			modules(in.Cluster.HostPreparation, f), // before the parameters that they bring
 			sysctls(in.Cluster.HostPreparation),
 			limits(in.Cluster.HostPreparation, f), // after fs.nr_open, above which none can be set
-			security(in.Cluster.HostPreparation, f, open[h.Name]),
+			security(in.Cluster, h, f, open[h.Name]),
 			timeZone(in.Cluster.HostPreparation, f),
 			journal(in.Cluster.HostPreparation),
 		} {
@@ -79,11 +79,12 @@ func name(c *cluster.Cluster, h v1alpha1.Host, known []v1alpha1.Host) []resource
 	if *c.HostPreparation.Hostname {
 		list = append(list, resource.Hostname{Name: h.Name})
 	}
-	return append(list, resource.Block{Path: "/etc/hosts", Name: "cluster", Text: etcHosts(h, known)})
+	return append(list, resource.Block{Path: "/etc/hosts", Name: "cluster", Text: etcHosts(c, h, known)})
 }
 
-// etcHosts are lines of /etc/hosts: the host itself and those that all have to know, control planes. Never all hosts: one that comes or goes must not touch the others.
-func etcHosts(h v1alpha1.Host, known []v1alpha1.Host) string {
+// etcHosts are lines of /etc/hosts: the host itself, those that all have to know, control planes, and the endpoint. Never all hosts: one that comes or goes must not
+// touch the others. The endpoint comes last, so that the name of a control plane's address is its own.
+func etcHosts(c *cluster.Cluster, h v1alpha1.Host, known []v1alpha1.Host) string {
 	if !slices.ContainsFunc(known, func(k v1alpha1.Host) bool { return k.Name == h.Name }) {
 		known = slices.Concat([]v1alpha1.Host{h}, known)
 	}
@@ -92,6 +93,9 @@ func etcHosts(h v1alpha1.Host, known []v1alpha1.Host) string {
 		for _, a := range k.InternalAddresses {
 			fmt.Fprintf(&text, "%s %s\n", a, k.Name)
 		}
+	}
+	for _, a := range c.EndpointAddresses(h) {
+		fmt.Fprintf(&text, "%s %s\n", a, c.Endpoint.Name)
 	}
 	return text.String()
 }

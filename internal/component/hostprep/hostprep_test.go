@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -170,8 +171,35 @@ func TestEveryParameterHasAReason(t *testing.T) {
 	}
 	for _, p := range ports {
 		if p.why == "" {
-			t.Errorf("%s has no reason", p.ports)
+			t.Errorf("%s has no reason", p.ports(load(t, "")))
 		}
+	}
+}
+
+func TestOpenPorts(t *testing.T) {
+	for _, c := range []struct {
+		name, more  string
+		has, hasNot []string // of cp1
+	}{
+		{"defaults", "", []string{"6443/tcp", "8472/udp", "10250/tcp"}, nil},
+		{"another port of the API", "apiServer: {port: 7443}\n", []string{"7443/tcp"}, []string{"6443/tcp"}},
+		{"another port of VXLAN", "network: {flannel: {port: 4789}}\n", []string{"4789/udp"}, []string{"8472/udp"}},
+		{"routes", "network: {flannel: {backend: host-gw}}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
+		{"a network of the user's", "network: {plugin: none}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			open := openPorts(Input{Cluster: load(t, c.more)})["cp1"]
+			for _, p := range c.has {
+				if !slices.Contains(open, p) {
+					t.Errorf("%s is not among %q", p, open)
+				}
+			}
+			for _, p := range c.hasNot {
+				if slices.Contains(open, p) {
+					t.Errorf("%q is among %q", p, open)
+				}
+			}
+		})
 	}
 }
 

@@ -1,31 +1,47 @@
 package hostprep
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
 // port is what others reach on hosts that do something.
 type port struct {
-	ports string // as firewalls write them: "2379-2380/tcp"
+	ports func(*cluster.Cluster) string // as firewalls write them: "2379-2380/tcp"; empty if the cluster has no use for them
 	why   string
 	on    func(Input) []v1alpha1.Host
+}
+
+// always are ports that are the same in all clusters.
+func always(ports string) func(*cluster.Cluster) string {
+	return func(*cluster.Cluster) string { return ports }
+}
+
+func ofAPI(c *cluster.Cluster) string { return fmt.Sprintf("%d/tcp", c.Cluster.APIServer.Port) }
+
+func ofVXLAN(c *cluster.Cluster) string {
+	if c.Network.Plugin != v1alpha1.Flannel || c.Network.Flannel.Backend != v1alpha1.VXLAN {
+		return ""
+	}
+	return fmt.Sprintf("%d/udp", c.Network.Flannel.Port)
 }
 
 // ports are those that a cluster needs (kubernetes.io/docs/reference/networking/ports-and-protocols). They are open to all: a list of the hosts
 // that may reach them would change on every host when one comes. The port of sshd stays as it is: we came in by it.
 var ports = []port{
-	{"6443/tcp", "API server, or the balancer in front of it", with(v1alpha1.ControlPlane, v1alpha1.LoadBalancer)},
-	{"2379-2380/tcp", "etcd: clients and peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
-	{"10250/tcp", "kubelet: logs, exec, metrics", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{"10256/tcp", "kube-proxy: health, asked by balancers outside", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{"30000-32767/tcp", "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{"30000-32767/udp", "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{"8472/udp", "VXLAN: the network of Pods between hosts", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{"123/udp", "time for other hosts", func(in Input) []v1alpha1.Host { return in.TimeServers }},
+	{ofAPI, "API server, or the balancer in front of it", with(v1alpha1.ControlPlane, v1alpha1.LoadBalancer)},
+	{always("2379-2380/tcp"), "etcd: clients and peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
+	{always("10250/tcp"), "kubelet: logs, exec, metrics", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{always("10256/tcp"), "kube-proxy: health, asked by balancers outside", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{always("30000-32767/tcp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{always("30000-32767/udp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{ofVXLAN, "VXLAN: the network of Pods between hosts", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{always("123/udp"), "time for other hosts", func(in Input) []v1alpha1.Host { return in.TimeServers }},
 }
 
 // with are the hosts that have some of the roles, once each.
@@ -41,11 +57,23 @@ func with(roles ...v1alpha1.Role) func(Input) []v1alpha1.Host {
 func openPorts(in Input) map[string][]string {
 	open := map[string][]string{}
 	for _, p := range ports {
+		ports := p.ports(in.Cluster)
+		if ports == "" {
+			continue
+		}
 		for _, h := range p.on(in) {
-			open[h.Name] = append(open[h.Name], p.ports)
+			open[h.Name] = append(open[h.Name], ports)
 		}
 	}
 	return open
+}
+
+// podRanges are the addresses of Pods, on hosts that carry them: a firewall would stop what they send to each other and to the host.
+func podRanges(c *cluster.Cluster, h v1alpha1.Host) []string {
+	if !slices.ContainsFunc(c.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name }) {
+		return nil
+	}
+	return c.Network.PodRanges
 }
 
 // firewalls are units of systemd.
@@ -53,7 +81,8 @@ var firewalls = []string{"firewalld.service", "ufw.service"}
 
 // security is what becomes of SELinux and of firewalls. That a firewall is off is said whether it runs or not: otherwise it would be wanted again as soon
 // as it does not.
-func security(p v1alpha1.HostPreparation, f facts.Host, open []string) []resource.Resource {
+func security(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, open []string) []resource.Resource {
+	p := c.HostPreparation
 	var list []resource.Resource
 	if p.SELinux == v1alpha1.Permissive && f.SELinux != "" {
 		list = append(list, resource.SELinux{Mode: "permissive"})
@@ -64,7 +93,7 @@ func security(p v1alpha1.HostPreparation, f facts.Host, open []string) []resourc
 			list = append(list, resource.Unit{Name: unit})
 		}
 	case p.Firewall == v1alpha1.Open && f.Firewall != "":
-		list = append(list, resource.FirewallPorts{Tool: f.Firewall, Ports: open})
+		list = append(list, resource.FirewallPorts{Tool: f.Firewall, Ports: open, Sources: podRanges(c, h)})
 	}
 	return list
 }

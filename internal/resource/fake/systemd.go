@@ -25,6 +25,7 @@ type unit struct {
 	since          time.Time
 	log            []string
 	starts, resets int
+	reloads        int
 }
 
 func (m *Machine) unit(name string) *unit {
@@ -107,6 +108,13 @@ func (m *Machine) Restarts(name string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.unit(name).resets
+}
+
+// Reloads is how often a unit that ran was told to read its configuration again.
+func (m *Machine) Reloads(name string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unit(name).reloads
 }
 
 // systemd is the machine's.
@@ -217,6 +225,20 @@ func (s systemd) Restart(_ context.Context, name string) error {
 		}
 		s.m.started(name, u)
 	})
+}
+
+func (s systemd) Reload(_ context.Context, name string) error {
+	if err := s.change("reload", name, true, func(u *unit) {
+		if u.active == "active" {
+			u.reloads++
+		}
+	}); err != nil {
+		return err
+	}
+	if st, _ := s.Unit(context.Background(), name); st.Active != "active" {
+		return fmt.Errorf("cannot reload %s: it is %s", name, st.Active)
+	}
+	return nil
 }
 
 func (s systemd) Enable(_ context.Context, name string) error {

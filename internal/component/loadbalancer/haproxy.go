@@ -1,0 +1,121 @@
+package loadbalancer
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
+)
+
+// Files and a unit of our own: the package's haproxy.service and /etc/haproxy belong to whoever has a HAProxy for other purposes on the host.
+const (
+	configPath    = "/etc/kubewright/endpoint.cfg"
+	authorityPath = "/etc/kubewright/endpoint-ca.crt"
+	unitName      = "kubewright-endpoint.service"
+)
+
+// haproxyConfig is the configuration of HAProxy 2.6 (what Debian 12 has) and newer. It differs from what kubeadm's guide (docs/ha-considerations.md) and Kubespray
+// (roles/kubernetes/node/templates/loadbalancer/haproxy.cfg.j2) have in these:
+//
+//   - Certificates of API servers are verified: what pretends to be one gets no connections, which would fail there.
+//   - /readyz is asked for, not /healthz, so that an API server that is about to stop gets no new connections.
+//   - Servers are chosen at random. Each worker has a balancer of its own that knows of its own connections alone: taking turns, or the least of these, sends the first
+//     one of each, and that is the kubelet's, to the same server.
+//   - Connections that are silent are cut off after 4 hours (35 s and 15 min there), as the kubelet does with streams (streamingConnectionIdleTimeout of
+//     kubelet.config.k8s.io/v1beta1): exec and port-forward may well be silent. Whether a silent peer still lives is asked by TCP after 30 s, as Kubernetes' own clients do
+//     (ReadIdleTimeout of HTTP/2 in k8s.io/apimachinery/pkg/util/net).
+//   - A server that is found dead loses its connections at once. Clients would take up to 45 s to find out.
+//   - What is reloaded ends connections that are left after 5 minutes, with which the old process would stay for as long as a kubelet runs.
+//
+// How many connections there may be is Kubespray's. Of each check, the intervals are HAProxy's own, shorter where it is not sure.
+func haproxyConfig(c *cluster.Cluster) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	port := strconv.Itoa(c.Cluster.APIServer.Port)
+	line("# Kubewright wrote this, and writes it again when it is changed here: it follows the control planes and the endpoint of the cluster file.")
+	line("global")
+	line("    log stdout format short daemon notice")
+	line("    maxconn 4000")
+	line("    nbthread 1")
+	line("    hard-stop-after 5m")
+	line("\ndefaults")
+	line("    mode tcp")
+	line("    option tcplog")
+	line("    option log-separate-errors")
+	line("    option clitcpka")
+	line("    clitcpka-idle 30s")
+	line("    clitcpka-intvl 5s")
+	line("    clitcpka-cnt 3")
+	line("    option srvtcpka")
+	line("    srvtcpka-idle 30s")
+	line("    srvtcpka-intvl 5s")
+	line("    srvtcpka-cnt 3")
+	line("    option redispatch 1")
+	line("    retries 3")
+	line("    timeout connect 5s")
+	line("    timeout check 5s")
+	line("    timeout queue 20s")
+	line("    timeout client 4h")
+	line("    timeout server 4h")
+	line("\nfrontend endpoint")
+	line("    log global # what becomes of servers is said on standard error, and would be said twice")
+	for _, a := range c.Loopback() {
+		line("    bind %s", net.JoinHostPort(a, port))
+	}
+	line("    default_backend apiservers")
+	line("\nbackend apiservers")
+	line("    balance random")
+	line("    option httpchk")
+	line("    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host %s", c.Endpoint.Name)
+	line("    http-check expect status 200")
+	line("    default-server check check-ssl check-sni %[1]s verify required verifyhost %[1]s ca-file %[2]s inter 2s fastinter 500ms downinter 1s fall 3 rise 2 "+
+		"on-marked-down shutdown-sessions", c.Endpoint.Name, authorityPath)
+	for _, h := range c.With(v1alpha1.ControlPlane) {
+		if cluster.NodeAddress(h) == "" {
+			continue // nobody knows it yet
+		}
+		line("    server %s %s", h.Name, c.APIServer(h))
+	}
+	return b.String()
+}
+
+// service is like Debian's haproxy.service, with a user of its own that may do nothing but listen, at a port below 1024 if the API has one.
+const service = `# Kubewright wrote this, and writes it again when it is changed here: put more beside it with "systemctl edit".
+[Unit]
+Description=Balancer in front of the Kubernetes API servers
+Documentation=man:haproxy(1)
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/usr/sbin/haproxy -Ws -f ` + configPath + `
+ExecReload=/usr/sbin/haproxy -Ws -f ` + configPath + ` -c -q
+ExecReload=/bin/kill -USR2 $MAINPID
+Type=notify
+KillMode=mixed
+Restart=always
+RestartSec=1
+SuccessExitStatus=143
+LimitNOFILE=16384
+
+DynamicUser=yes
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=multi-user.target
+`

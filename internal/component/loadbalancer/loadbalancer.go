@@ -1,0 +1,66 @@
+// Package loadbalancer gives workers a way to the API that no single machine's death closes: a HAProxy on loopback, in front of all API servers. It decides by the
+// model and does nothing itself.
+package loadbalancer
+
+import (
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Step is the name of the step on each host.
+const Step = "endpoint"
+
+// Input is what steps are made of.
+type Input struct {
+	// Cluster is what shall be. Its hosts have their InternalAddresses, also where the cluster file leaves them to be found out.
+	Cluster *cluster.Cluster
+	// Hosts are those that answered, by name.
+	Hosts map[string]facts.Host
+	// Authority is the certificate of the authority that API servers have theirs from; PEM, or several while it changes.
+	Authority string
+	// After is what the step on a host waits for, the packages among it; may be nil.
+	After func(host string) []plan.Condition
+}
+
+// Packages are those that each host needs, by Debian's names.
+func Packages(in Input) func(host string) []string {
+	has := map[string]bool{}
+	for _, h := range in.Cluster.Hosts {
+		has[h.Name] = in.Cluster.LocalBalancer(h)
+	}
+	return func(host string) []string {
+		if !has[host] {
+			return nil
+		}
+		return []string{"haproxy"}
+	}
+}
+
+// Steps are a step for each host that answered and has a balancer of its own. Whether an API server answers through it is not theirs to say: in a new cluster there is none yet.
+func Steps(in Input) ([]plan.Step, []plan.Problem) {
+	var steps []plan.Step
+	authority := resource.NewFile(authorityPath, in.Authority)
+	config := resource.NewFile(configPath, haproxyConfig(in.Cluster))
+	unit := resource.NewFile("/etc/systemd/system/"+unitName, service)
+	resources := []resource.Resource{
+		resource.Directory{Path: "/etc/kubewright"},
+		authority, config, unit,
+		resource.Unit{Name: unitName, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{authority.ID(), config.ID()}},
+	}
+	for _, h := range in.Cluster.Hosts {
+		if _, answered := in.Hosts[h.Name]; !answered || !in.Cluster.LocalBalancer(h) {
+			continue
+		}
+		s := plan.Step{
+			StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
+			Resources: resources, Ensures: []resource.Probe{resource.UnitActive{Name: unitName}},
+		}
+		if in.After != nil {
+			s.Requires = in.After(h.Name)
+		}
+		steps = append(steps, s)
+	}
+	return steps, nil
+}

@@ -1,0 +1,85 @@
+package loadbalancer
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/plan/plantest"
+)
+
+const file = `apiVersion: kubewright.dev/v1alpha1
+kind: Cluster
+name: test
+hosts:
+- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: cp2, address: 10.0.0.12, roles: [control-plane, worker]}
+- {name: cp3, address: 10.0.0.13, internalAddresses: ["fd00::13"], roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, roles: [worker]}
+- {name: w2, address: 10.0.0.22, roles: [worker]}
+- {name: e1, address: 10.0.0.31, roles: [etcd]}
+- {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
+`
+
+func load(t *testing.T, more string) *cluster.Cluster {
+	t.Helper()
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte(file+more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Load(t.Context(), spec, "testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+var all = map[string]facts.Host{"cp1": {}, "cp2": {}, "cp3": {}, "w1": {}, "w2": {}, "e1": {}, "lb1": {}}
+
+const authority = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+
+func TestSteps(t *testing.T) {
+	only := maps.Clone(all)
+	delete(only, "w2")
+	for _, c := range []struct {
+		name, more string
+	}{
+		{"ipv4", ""},
+		{"dual-stack", "apiServer: {port: 443}\nendpoint: {name: k8s.example.org}\nnetwork: {podRanges: [10.244.0.0/16, \"fd01::/48\"], serviceRanges: [10.96.0.0/16, \"fd02::/112\"]}\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Input{Cluster: load(t, c.more), Hosts: only, Authority: authority,
+				After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " is prepared"}} }}
+			steps, problems := Steps(in)
+			if err := plan.Check(steps, []plan.Group{{Name: cluster.Workers, AtOnce: 1}}); err != nil {
+				t.Error(err)
+			}
+			plantest.Golden(t, c.name, steps, problems)
+		})
+	}
+}
+
+func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
+	text := func(more string) string {
+		hosts := maps.Clone(all)
+		hosts["w3"] = facts.Host{}
+		steps, _ := Steps(Input{Cluster: load(t, more), Hosts: hosts, Authority: authority})
+		return plantest.Render(t, slices.DeleteFunc(steps, func(s plan.Step) bool { return s.Host == "w3" }), nil)
+	}
+	if before, after := text(""), text("- {name: w3, address: 10.0.0.23, roles: [worker]}\n"); before != after {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestPackages(t *testing.T) {
+	packages := Packages(Input{Cluster: load(t, "")})
+	for host, want := range map[string][]string{"cp1": nil, "cp2": nil, "w1": {"haproxy"}, "e1": nil, "lb1": nil} {
+		if got := packages(host); !slices.Equal(got, want) {
+			t.Errorf("%s needs %q, want %q", host, got, want)
+		}
+	}
+}
