@@ -28,6 +28,14 @@ type Blobs interface {
 	Open(digest string) (io.ReadCloser, error)
 }
 
+// Keys are what control planes share, and what is signed by it.
+type Keys interface {
+	// Sign makes the certificate of a resource that a host is to have.
+	Sign(ctx context.Context, host string, of resource.ID, request []byte) ([]byte, error)
+	// Secret is one that a resource uses that a host is to have.
+	Secret(ctx context.Context, host string, of resource.ID, name string) ([]byte, error)
+}
+
 // LostError is the end of the connection to an agent, or of the agent. What it was doing may or may not have been done.
 type LostError struct {
 	Host string
@@ -44,6 +52,7 @@ type Client struct {
 	grpc  *grpc.ClientConn
 	conn  *conn
 	blobs Blobs
+	keys  Keys
 
 	ctx     context.Context // of the session
 	stop    context.CancelCauseFunc
@@ -54,9 +63,9 @@ type Client struct {
 	asked   int              // questions so far
 }
 
-// Connect begins a session with the agent at the other end of a stream, which it owns from now on. Close ends both.
-func Connect(ctx context.Context, host string, stream io.ReadWriteCloser, blobs Blobs) (*Client, error) {
-	c := &Client{host: host, conn: newConn(stream), blobs: blobs, up: make(chan sessionUp), answers: make(chan sessionDown, 1), asking: make(chan struct{}, 1)}
+// Connect begins a session with the agent at the other end of a stream, which it owns from now on. Close ends both. Keys may be nil if nothing needs them.
+func Connect(ctx context.Context, host string, stream io.ReadWriteCloser, blobs Blobs, keys Keys) (*Client, error) {
+	c := &Client{host: host, conn: newConn(stream), blobs: blobs, keys: keys, up: make(chan sessionUp), answers: make(chan sessionDown, 1), asking: make(chan struct{}, 1)}
 	// The session outlives the context of who connects; Close ends it.
 	c.ctx, c.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	var used atomic.Bool
@@ -129,6 +138,10 @@ func (c *Client) listen(session grpc.ClientStream) {
 			c.owned.Go(func() { c.supply(m.Need, m.Number) })
 			continue
 		}
+		if m.Ask != nil {
+			c.owned.Go(func() { c.give(*m.Ask) })
+			continue
+		}
 		// An answer that nobody waited for makes room: what blobs the agent needs comes behind it.
 		select {
 		case <-c.answers:
@@ -172,6 +185,27 @@ func (c *Client) supply(digest string, number int) {
 	// A blob that ends early is found out by its digest.
 	_ = put.CloseSend()
 	_ = put.RecvMsg(&putReply{})
+}
+
+// give answers what the agent asks for. What goes wrong comes back as the error of the step.
+func (c *Client) give(a ask) {
+	g := given{Number: a.Number}
+	var err error
+	switch {
+	case c.keys == nil:
+		err = errors.New("there are no keys in this run, which is a mistake of this program")
+	case a.Secret != "":
+		g.Content, err = c.keys.Secret(c.ctx, c.host, a.Of, a.Secret)
+	default:
+		g.Content, err = c.keys.Sign(c.ctx, c.host, a.Of, a.Request)
+	}
+	if err != nil {
+		g = given{Number: a.Number, Failed: err.Error()}
+	}
+	select {
+	case c.up <- sessionUp{Given: &g}:
+	case <-c.ctx.Done():
+	}
 }
 
 // Done is closed when the session has ended, whoever ended it.
@@ -356,6 +390,13 @@ func (c *Client) Check(ctx context.Context, probes []resource.Probe) (map[string
 		return r.Unwell, fmt.Errorf("%s: %s", id, r.Unwell[id])
 	}
 	return r.Unwell, nil
+}
+
+// Shared are the contents of what the machine shares with other control planes, keys among it, by path. The machine's lock has to be held.
+func (c *Client) Shared(ctx context.Context) (map[string][]byte, error) {
+	var r sharedReply
+	err := c.call(ctx, "Shared", &sharedRequest{}, &r)
+	return r.Files, err
 }
 
 // Apply makes the resources of a step true, in order. It stops at the first that fails.

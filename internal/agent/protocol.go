@@ -115,6 +115,34 @@ type sessionUp struct {
 	Finish bool `json:"finish,omitempty"`
 	// Question numbers Lock and Unlock, so that an answer which comes late is not taken for another's.
 	Question int `json:"question,omitempty"`
+	// Given answers an Ask.
+	Given *given `json:"given,omitempty"`
+}
+
+// ask is for something that the client alone has, or may give: a certificate or a secret.
+type ask struct {
+	// Number comes back with the answer.
+	Number int `json:"number"`
+	// Of is the resource that it is for. The client knows what that may have.
+	Of resource.ID `json:"of"`
+	// Request is for a certificate, in PEM form.
+	Request []byte `json:"request,omitempty"`
+	// Secret is the name of one.
+	Secret string `json:"secret,omitempty"`
+}
+
+// given is what was asked for, or why it is not to be had.
+type given struct {
+	Number  int    `json:"number"`
+	Content []byte `json:"content,omitempty"`
+	Failed  string `json:"failed,omitempty"`
+}
+
+type sharedRequest struct{}
+
+type sharedReply struct {
+	// Files are contents by path.
+	Files map[string][]byte `json:"files,omitempty"`
 }
 
 // sessionDown is what the agent says all along.
@@ -132,6 +160,8 @@ type sessionDown struct {
 	// Need asks for a blob, to be put under this number.
 	Need   string `json:"need,omitempty"`
 	Number int    `json:"number,omitempty"`
+	// Ask asks for a certificate or a secret.
+	Ask *ask `json:"ask,omitempty"`
 }
 
 // chunk is a piece of a blob. If it has memory from a pool, that goes back there when it is sent.
@@ -193,6 +223,7 @@ type server interface {
 	hello(ctx context.Context, r *helloRequest) (*helloReply, error)
 	observe(ctx context.Context, r *observeRequest) (*observeReply, error)
 	check(ctx context.Context, r *checkRequest) (*checkReply, error)
+	shared(ctx context.Context, r *sharedRequest) (*sharedReply, error)
 	apply(r *applyRequest, s grpc.ServerStream) error
 	remove(r *removeRequest, s grpc.ServerStream) error
 	session(s grpc.ServerStream) error
@@ -226,7 +257,7 @@ func description() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: service,
 		HandlerType: (*server)(nil),
-		Methods:     []grpc.MethodDesc{unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check)},
+		Methods:     []grpc.MethodDesc{unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check), unary("Shared", server.shared)},
 		Streams: []grpc.StreamDesc{
 			streamed("Apply", server.apply), streamed("Remove", server.remove),
 			{StreamName: "Session", ServerStreams: true, ClientStreams: true, Handler: func(srv any, s grpc.ServerStream) error { return srv.(server).session(s) }},

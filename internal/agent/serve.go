@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
@@ -51,7 +52,7 @@ const Grace = 5 * time.Minute
 // finished, and nothing else begun.
 func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error {
 	// What is in hand outlives the connection, but not the context.
-	a := &agent{options: o, needs: map[int]*need{}, beat: make(chan struct{}, 1), owned: &ownedList{files: o.Env.Files}}
+	a := &agent{options: o, needs: map[int]*need{}, asked: map[int]chan given{}, beat: make(chan struct{}, 1), owned: &ownedList{files: o.Env.Files}}
 	a.quit, a.quitting = context.WithCancelCause(ctx)
 	defer a.quitting(nil)
 	work, cut := context.WithCancel(ctx)
@@ -61,6 +62,12 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 		env := a.options.Env
 		env.Kept = a.owned.kept
 		env.Blob = a.blob
+		env.Sign = func(ctx context.Context, of resource.ID, request []byte) ([]byte, error) {
+			return a.ask(ctx, ask{Of: of, Request: request})
+		}
+		env.Secret = func(ctx context.Context, of resource.ID, name string) ([]byte, error) {
+			return a.ask(ctx, ask{Of: of, Secret: name})
+		}
 		return &env
 	}
 	c := newConn(stream)
@@ -126,6 +133,7 @@ type agent struct {
 	mu      sync.Mutex
 	down    chan sessionDown // to the client; nil before its session
 	needs   map[int]*need
+	asked   map[int]chan given
 	number  int
 	release func() // of the lock; nil while it is not held
 	closing bool   // no further call is to begin something
@@ -228,6 +236,14 @@ func (a *agent) session(s grpc.ServerStream) error {
 			if !a.say(ctx, answer) {
 				return nil
 			}
+		case m.Given != nil:
+			a.mu.Lock()
+			answer := a.asked[m.Given.Number]
+			delete(a.asked, m.Given.Number)
+			a.mu.Unlock()
+			if answer != nil {
+				answer <- *m.Given // it has room
+			}
 		case m.Unlock:
 			a.unlock()
 			if !a.say(ctx, sessionDown{Answer: m.Question, Unlocked: true}) {
@@ -299,6 +315,64 @@ func (a *agent) blob(ctx context.Context, digest string) (io.ReadCloser, error) 
 		return nil, fmt.Errorf("nobody is there to ask for %s", digest)
 	}
 	return &verified{r: r, done: done, hash: sha256.New(), digest: digest}, nil
+}
+
+// ask asks the client for what it alone has, and waits for the answer.
+func (a *agent) ask(ctx context.Context, q ask) ([]byte, error) {
+	answer := make(chan given, 1)
+	a.mu.Lock()
+	a.number++
+	q.Number = a.number
+	a.asked[q.Number] = answer
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.asked, q.Number)
+	}()
+	what := "a certificate"
+	if q.Secret != "" {
+		what = "the secret " + q.Secret
+	}
+	if !a.say(ctx, sessionDown{Ask: &q}) {
+		return nil, fmt.Errorf("nobody is there to ask for %s", what)
+	}
+	select {
+	case g := <-answer:
+		if g.Failed != "" {
+			return nil, fmt.Errorf("asking for %s: %s", what, g.Failed)
+		}
+		return g.Content, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-a.quit.Done():
+		return nil, fmt.Errorf("asking for %s: %w", what, context.Cause(a.quit))
+	}
+}
+
+// shared gives what control planes share to who has the lock: it goes to other control planes through the client's memory.
+func (a *agent) shared(context.Context, *sharedRequest) (*sharedReply, error) {
+	done, err := a.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	paths := resource.SharedFiles()
+	for _, name := range pki.Authorities() {
+		paths = append(paths, resource.PKIDir+"/"+name+".key")
+	}
+	r := &sharedReply{Files: map[string][]byte{}}
+	for _, path := range paths {
+		content, err := (&ownedList{files: a.options.Env.Files}).content(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, explainError(fmt.Errorf("reading %s: %w", path, err))
+		default:
+			r.Files[path] = content
+		}
+	}
+	return r, nil
 }
 
 // verified fails at the end of a content that is not the one that was asked for.
@@ -538,6 +612,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) (err error) {
 			}
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
+		_, ofCluster := each.(resource.OfCluster)
 		before, changed, err := a.applyResource(env, each, st.resources, boot)
 		env.Progress = nil
 		close(messages)
@@ -545,7 +620,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) (err error) {
 		if err != nil {
 			return explainError(fmt.Errorf("%s: %w", id, err))
 		}
-		if !changed {
+		if !changed && !ofCluster {
 			found = append(found, foundResource{each, before})
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: changed})
@@ -570,11 +645,13 @@ func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []res
 	if !differs && len(pending) == 0 {
 		return before, false, nil
 	}
-	if err := a.owned.add(r, before); err != nil {
-		return before, false, fmt.Errorf("remembering what was there before: %w", err)
-	}
-	if err := a.owned.mark(r.ID(), step, boot); err != nil {
-		return before, false, fmt.Errorf("remembering what it triggers: %w", err)
+	if _, ofCluster := r.(resource.OfCluster); !ofCluster {
+		if err := a.owned.add(r, before); err != nil {
+			return before, false, fmt.Errorf("remembering what was there before: %w", err)
+		}
+		if err := a.owned.mark(r.ID(), step, boot); err != nil {
+			return before, false, fmt.Errorf("remembering what it triggers: %w", err)
+		}
 	}
 	if t, ok := r.(resource.Triggered); ok && len(pending) > 0 {
 		err = t.Fire(a.work, env, pending)

@@ -144,7 +144,7 @@ func (h *host) connect(t *testing.T, wrap ...func(net.Conn) net.Conn) (c *agent.
 	if h.broken != nil {
 		blobs = h.broken
 	}
-	c, err := agent.Connect(t.Context(), "m1", here, blobs)
+	c, err := agent.Connect(t.Context(), "m1", here, blobs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,30 +12,54 @@ import (
 	"github.com/kubewright/kubewright/internal/plan"
 )
 
-// Components make steps of what shall be and what is. after is what the first step on a host has to wait for.
-type Components func(c *cluster.Cluster, hosts map[string]facts.Host, after func(host string) []plan.Condition) ([]plan.Step, []plan.Problem)
+// Wish is what components make steps of: what shall be and what is.
+type Wish struct {
+	Cluster *cluster.Cluster
+	// Hosts are those that answered, by name.
+	Hosts map[string]facts.Host
+	// Keys finds out what may be known of the keys of the cluster.
+	Keys func() (Keys, []plan.Problem)
+	// After is what the first step on a host has to wait for.
+	After func(host string) []plan.Condition
+}
 
-// Standard are the components of a cluster, in the order in which a person would build it.
-func Standard(b *bundle.Bundle) Components {
-	return func(c *cluster.Cluster, hosts map[string]facts.Host, after func(host string) []plan.Condition) ([]plan.Step, []plan.Problem) {
-		var steps []plan.Step
-		var problems []plan.Problem
-		add := func(s []plan.Step, p []plan.Problem) {
-			steps, problems = append(steps, s...), append(problems, p...)
-		}
-		prepared := func(host string) []plan.Condition {
-			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: hostprep.Step})}
-		}
-		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: prepared, Provided: func(host string) bool { return hostprep.Provides(b, hosts[host]) }}
-		containers := runtime.Input{Cluster: c, Hosts: hosts, Bundle: b, After: prepared}
+// Components make steps of what shall be and what is.
+type Components func(w Wish) ([]plan.Step, []plan.Problem)
+
+// Hosts are the components that make hosts fit to carry a cluster, in the order in which a person would do it.
+func Hosts(b *bundle.Bundle) Components {
+	return func(w Wish) ([]plan.Step, []plan.Problem) {
+		var all parts
+		clocks := timesync.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: prepared, Provided: func(host string) bool { return hostprep.Provides(b, w.Hosts[host]) }}
+		containers := runtime.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: prepared}
 		ofClocks, ofContainers := timesync.Packages(clocks), runtime.Packages(containers)
-		add(hostprep.Steps(hostprep.Input{
-			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks),
+		all.add(hostprep.Steps(hostprep.Input{
+			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: w.After, TimeServers: timesync.Servers(clocks),
 			Packages: func(host string) []string { return slices.Concat(ofClocks(host), ofContainers(host)) },
 			Replace:  timesync.Replaces(),
 		}))
-		add(timesync.Steps(clocks))
-		add(runtime.Steps(containers))
-		return steps, problems
+		all.add(timesync.Steps(clocks))
+		all.add(runtime.Steps(containers))
+		return all.steps, all.problems
 	}
 }
+
+// parts are what components said so far.
+type parts struct {
+	steps    []plan.Step
+	problems []plan.Problem
+}
+
+func (p *parts) add(steps []plan.Step, problems []plan.Problem) {
+	p.steps, p.problems = append(p.steps, steps...), append(p.problems, problems...)
+}
+
+func after(host string, steps ...string) []plan.Condition {
+	var all []plan.Condition
+	for _, name := range steps {
+		all = append(all, plan.After(plan.StepID{Host: host, Name: name}))
+	}
+	return all
+}
+
+func prepared(host string) []plan.Condition { return after(host, hostprep.Step) }

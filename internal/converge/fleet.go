@@ -27,6 +27,7 @@ const handshakes = 64
 type fleet struct {
 	connect Connect
 	blobs   agent.Blobs
+	keys    agent.Keys
 	events  event.Sink
 
 	members map[string]*member
@@ -65,8 +66,8 @@ func (m *member) hold(ctx context.Context) error {
 
 func (m *member) letGo() { <-m.held }
 
-func newFleet(hosts []v1alpha1.Host, connect Connect, blobs agent.Blobs, events event.Sink) *fleet {
-	f := &fleet{connect: connect, blobs: blobs, events: events, members: map[string]*member{}, relocking: make(chan struct{}, 1), locked: map[string]*agent.Client{}}
+func newFleet(hosts []v1alpha1.Host, connect Connect, blobs agent.Blobs, keys agent.Keys, events event.Sink) *fleet {
+	f := &fleet{connect: connect, blobs: blobs, keys: keys, events: events, members: map[string]*member{}, relocking: make(chan struct{}, 1), locked: map[string]*agent.Client{}}
 	for _, h := range hosts {
 		f.members[h.Name] = newMember(h)
 	}
@@ -133,7 +134,7 @@ func (f *fleet) ensure(ctx context.Context, m *member) error {
 		if err != nil {
 			return err
 		}
-		c, err := agent.Connect(ctx, m.host.Name, stream, f.blobs)
+		c, err := agent.Connect(ctx, m.host.Name, stream, f.blobs, f.keys)
 		if err != nil {
 			return err
 		}
@@ -159,8 +160,17 @@ func (f *fleet) ensure(ctx context.Context, m *member) error {
 	return nil
 }
 
-// work is a host with its lock, connected to again if it has to be.
+// work is a host with its lock, for runs.
 func (f *fleet) work(ctx context.Context, name string) (run.Host, error) {
+	c, err := f.client(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// client is the agent of a host, with its lock, connected to again if it has to be.
+func (f *fleet) client(ctx context.Context, name string) (*agent.Client, error) {
 	f.mu.Lock()
 	holder := f.holder
 	f.mu.Unlock()
@@ -188,6 +198,15 @@ func (f *fleet) work(ctx context.Context, name string) (run.Host, error) {
 		return nil, err
 	}
 	return m.client, nil
+}
+
+// shared reads what a control plane shares with others.
+func (f *fleet) shared(ctx context.Context, name string) (map[string][]byte, error) {
+	c, err := f.client(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return c.Shared(ctx)
 }
 
 // take has the run work with the locks that were taken, and takes those of all other hosts that answer, so that what another run left in hand is finished before

@@ -310,7 +310,7 @@ hosts:
 			},
 		}
 	}
-	steps, _ := m.components(m.cluster, m.facts(), func(string) []plan.Condition { return nil })
+	steps, _ := m.components(converge.Wish{Cluster: m.cluster, Hosts: m.facts(), After: func(string) []plan.Condition { return nil }})
 	for _, h := range m.machines {
 		must(t, h.machine.Env(nil).Files.Write(bootFile, resource.Attributes{}, strings.NewReader("boot 1\n")))
 		h.machine.DeclareUnit("systemd-journald.service", true, true)
@@ -381,8 +381,8 @@ func (m *manyHosts) Open(digest string) (io.ReadCloser, error) {
 }
 
 // components are the standard ones, without what needs programs of a real machine.
-func (m *manyHosts) components(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
-	steps, problems := converge.Standard(m.bundle)(c, hosts, after)
+func (m *manyHosts) components(w converge.Wish) ([]plan.Step, []plan.Problem) {
+	steps, problems := converge.Hosts(m.bundle)(w)
 	for i := range steps {
 		steps[i].Resources = slices.DeleteFunc(steps[i].Resources, func(r resource.Resource) bool {
 			kind := r.ID().Kind

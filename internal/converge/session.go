@@ -52,6 +52,7 @@ type Session struct {
 	o     Options
 	fleet *fleet
 	blobs *blobs
+	keys  *keyring
 	fresh string // the ID of a new cluster
 }
 
@@ -62,7 +63,8 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{o: o, blobs: newBlobs(o.Blobs), fresh: hex.EncodeToString(id)}
-	s.fleet = newFleet(o.Cluster.Hosts, o.Connect, s.blobs, o.Events)
+	s.keys = newKeyring(func(ctx context.Context, host string) (map[string][]byte, error) { return s.fleet.shared(ctx, host) })
+	s.fleet = newFleet(o.Cluster.Hosts, o.Connect, s.blobs, s.keys, o.Events)
 	if err := s.fleet.look(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -98,6 +100,7 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 		return nil, err
 	}
 	s.blobs.take(in.Steps)
+	s.keys.take(in.Steps)
 	byHost := map[string][]plan.Step{}
 	for _, step := range in.Steps {
 		byHost[step.Host] = append(byHost[step.Host], step)
@@ -154,8 +157,12 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	}
 	in.Steps = append(in.Steps, steps...)
 	if s.o.Components != nil {
-		more, problems := s.o.Components(c, hosts, func(host string) []plan.Condition {
-			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: identityStep})}
+		more, problems := s.o.Components(Wish{
+			Cluster: c, Hosts: hosts,
+			Keys: func() (Keys, []plan.Problem) { return s.keys.see(c, hosts) },
+			After: func(host string) []plan.Condition {
+				return []plan.Condition{plan.After(plan.StepID{Host: host, Name: identityStep})}
+			},
 		})
 		in.Steps, in.Problems = append(in.Steps, more...), append(in.Problems, problems...)
 	}
@@ -470,9 +477,12 @@ func (s *Session) apply(ctx context.Context, ask func(*plan.Plan) error) error {
 	return fmt.Errorf("after %d rounds there is still something to do, which is a mistake of this program; \"kubewright plan\" shows what", maxRounds)
 }
 
-// broken says whether something failed that another round would only try again.
+// broken says whether something failed that another round would only try again. What a lost host was to do for the cluster, another does in the next one.
 func broken(r run.Result) bool {
-	return slices.ContainsFunc(r.Failed, func(f run.Failure) bool { return !errors.Is(f.Err, run.ErrUnknown) })
+	return slices.ContainsFunc(r.Failed, func(f run.Failure) bool {
+		_, lost := errors.AsType[*agent.LostError](f.Err)
+		return !lost && !errors.Is(f.Err, run.ErrUnknown)
+	})
 }
 
 // NewRunID names a run, so that names sort by time.

@@ -13,10 +13,8 @@ import (
 	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
-	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/event"
-	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/run"
@@ -54,9 +52,9 @@ func apply(p converge.Options) error {
 func TestRounds(t *testing.T) {
 	calm(t, func(f *simFleet) {
 		rounds := 0
-		stage := func(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
+		stage := func(w converge.Wish) ([]plan.Step, []plan.Problem) {
 			rounds++
-			s := plan.Step{StepID: plan.StepID{Host: "c0", Name: "stage"}, Requires: after("c0")}
+			s := plan.Step{StepID: plan.StepID{Host: "c0", Name: "stage"}, Requires: w.After("c0")}
 			for i := range min(rounds, 4) {
 				s.Resources = append(s.Resources, resource.NewFile(fmt.Sprintf("/etc/stage%d", i), "x"))
 			}
@@ -71,8 +69,8 @@ func TestRounds(t *testing.T) {
 // TestNoProgress ends when a round comes to nothing, and says what stands in the way.
 func TestNoProgress(t *testing.T) {
 	calm(t, func(f *simFleet) {
-		broken := func(_ *cluster.Cluster, _ map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
-			s := plan.Step{StepID: plan.StepID{Host: "c0", Name: "broken"}, Requires: after("c0"), Resources: []resource.Resource{resource.Sysctl{Name: "none", Value: "1"}}}
+		broken := func(w converge.Wish) ([]plan.Step, []plan.Problem) {
+			s := plan.Step{StepID: plan.StepID{Host: "c0", Name: "broken"}, Requires: w.After("c0"), Resources: []resource.Resource{resource.Sysctl{Name: "none", Value: "1"}}}
 			next := plan.Step{StepID: plan.StepID{Host: "c1", Name: "next"}, Requires: []plan.Condition{plan.After(s.StepID)},
 				Resources: []resource.Resource{resource.NewFile("/etc/next", "x")}}
 			return []plan.Step{s, next}, []plan.Problem{{Host: "c2", Message: "its disk is old", Remedy: "Buy one", Blocks: true}}
@@ -477,11 +475,11 @@ func TestInterruptBetweenRounds(t *testing.T) {
 		defer cancel()
 		o := f.operator("a")
 		rounds := 0
-		p := o.with(func(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
+		p := o.with(func(w converge.Wish) ([]plan.Step, []plan.Problem) {
 			if rounds++; rounds == 2 {
 				cancel()
 			}
-			return o.components(1)(c, hosts, after)
+			return o.components(1)(w)
 		})
 		var h listener
 		p.Events = h.hear

@@ -21,7 +21,6 @@ import (
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/event"
-	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/resource/fake"
@@ -322,21 +321,21 @@ func (o *simOperator) reset(ctx context.Context) error {
 // components are made up, of what real ones are made of: preparation, something slow, a service that is disturbed by what it reads, which on workers waits for that of
 // any one control plane, and something after it. Versions differ.
 func (o *simOperator) components(version int) converge.Components {
-	return func(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
+	return func(w converge.Wish) ([]plan.Step, []plan.Problem) {
 		o.mu.Lock()
 		o.looked = time.Now()
 		o.mu.Unlock()
 		any := plan.Condition{Name: "a control plane answers", AtLeast: 1}
-		for _, h := range c.With(v1alpha1.ControlPlane) {
+		for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
 			any.Of = append(any.Of, plan.StepID{Host: h.Name, Name: "service"})
 		}
 		var steps []plan.Step
-		for _, h := range c.Hosts {
-			if _, ok := hosts[h.Name]; !ok {
+		for _, h := range w.Cluster.Hosts {
+			if _, ok := w.Hosts[h.Name]; !ok {
 				continue
 			}
 			id := func(name string) plan.StepID { return plan.StepID{Host: h.Name, Name: name} }
-			prepare := plan.Step{StepID: id("prepare"), Requires: after(h.Name), Resources: []resource.Resource{
+			prepare := plan.Step{StepID: id("prepare"), Requires: w.After(h.Name), Resources: []resource.Resource{
 				resource.NewFile("/etc/found.conf", "as it shall be\n"),
 				resource.KernelModule{Name: "br_netfilter"},
 				resource.NewFile("/etc/modules-load.d/sim.conf", "br_netfilter\n"), // after it: a reset that a boot cuts off must not have it loaded again

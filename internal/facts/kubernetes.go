@@ -16,8 +16,6 @@ type Kubernetes struct {
 	Joined bool `json:"joined,omitempty"`
 	// API says that an API server on it says that it is ready.
 	API bool `json:"api,omitempty"`
-	// MTU of the interface that its first address is on; 0 if unknown.
-	MTU int `json:"mtu,omitempty"`
 }
 
 // FormedFile is where a machine remembers that the etcd cluster was whole once.

@@ -26,6 +26,9 @@ const (
 	FrontProxy = "front-proxy-ca"
 )
 
+// Authorities are the names of all authorities that a cluster has.
+func Authorities() []string { return []string{Kubernetes, Etcd, FrontProxy} }
+
 // Request is what a certificate shall say.
 type Request struct {
 	// Authority is the name of the one that signs.

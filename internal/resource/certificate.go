@@ -18,8 +18,8 @@ type Certificate struct {
 // ID is the path.
 func (c Certificate) ID() ID { return ID{"certificate", c.Path} }
 
-// Certificate is what it says.
-func (c Certificate) Certificate() pki.Request { return c.Request }
+// Requested is what it says.
+func (c Certificate) Requested() pki.Request { return c.Request }
 
 // Observe is not there yet.
 func (r Certificate) Observe(context.Context, *Env) (Observed, error) { return Observed{}, errNotYet }

@@ -202,8 +202,8 @@ func (o Output) last() string {
 
 // Certified is a resource that has a certificate made by Env.Sign.
 type Certified interface {
-	// Certificate is what it says, and by which authority.
-	Certificate() pki.Request
+	// Requested is what it says, and by which authority.
+	Requested() pki.Request
 }
 
 // SecretUser is a resource that uses Env.Secret.

@@ -22,8 +22,8 @@ type Kubeconfig struct {
 // ID is the path.
 func (k Kubeconfig) ID() ID { return ID{"kubeconfig", k.Path} }
 
-// Certificate is what its certificate says.
-func (k Kubeconfig) Certificate() pki.Request { return k.Request }
+// Requested is what its certificate says.
+func (k Kubeconfig) Requested() pki.Request { return k.Request }
 
 // Observe is not there yet.
 func (r Kubeconfig) Observe(context.Context, *Env) (Observed, error) { return Observed{}, errNotYet }

@@ -19,8 +19,8 @@ type KubeletIdentity struct {
 // ID is the same everywhere.
 func (k KubeletIdentity) ID() ID { return ID{"kubelet-identity", "kubelet"} }
 
-// Certificate is what it says.
-func (k KubeletIdentity) Certificate() pki.Request { return k.Request }
+// Requested is what it says.
+func (k KubeletIdentity) Requested() pki.Request { return k.Request }
 
 // Observe is not there yet.
 func (r KubeletIdentity) Observe(context.Context, *Env) (Observed, error) {

@@ -5,6 +5,18 @@ import (
 	"io/fs"
 )
 
+// Files that control planes share.
+const (
+	ServiceAccountKey    = PKIDir + "/sa.key"
+	ServiceAccountPublic = PKIDir + "/sa.pub"
+	EncryptionConfig     = "/etc/kubernetes/encryption.yaml"
+)
+
+// SharedFiles are all of them.
+func SharedFiles() []string {
+	return []string{ServiceAccountKey, ServiceAccountPublic, EncryptionConfig}
+}
+
 // SharedFile is a file that all control planes have alike, and whose content is a secret that travels through memory alone. One that is there with another content is never
 // replaced.
 type SharedFile struct {

@@ -27,7 +27,6 @@ import (
 	"github.com/kubewright/kubewright/internal/component/timesync"
 	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/event"
-	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/machines"
 	"github.com/kubewright/kubewright/internal/plan"
 	record "github.com/kubewright/kubewright/internal/run"
@@ -366,12 +365,12 @@ func prepareHosts(ctx context.Context, doing string, w io.Writer) error {
 
 // hostPreparation are the components that prepare hosts, without packages that others need.
 func hostPreparation(b *bundle.Bundle) converge.Components {
-	return func(c *cluster.Cluster, hosts map[string]facts.Host, after func(string) []plan.Condition) ([]plan.Step, []plan.Problem) {
-		clocks := timesync.Input{Cluster: c, Hosts: hosts, After: func(host string) []plan.Condition {
+	return func(w converge.Wish) ([]plan.Step, []plan.Problem) {
+		clocks := timesync.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: func(host string) []plan.Condition {
 			return []plan.Condition{plan.After(plan.StepID{Host: host, Name: hostprep.Step})}
 		}}
 		steps, problems := hostprep.Steps(hostprep.Input{
-			Cluster: c, Hosts: hosts, Bundle: b, After: after, TimeServers: timesync.Servers(clocks), Packages: timesync.Packages(clocks),
+			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: w.After, TimeServers: timesync.Servers(clocks), Packages: timesync.Packages(clocks),
 		})
 		more, wrong := timesync.Steps(clocks)
 		return append(steps, more...), append(problems, wrong...)

@@ -119,7 +119,7 @@ func (l *launcher) works(user, password string) launched {
 	if owner := l.f.on(l.t, l.machine, `ps -o user= -p $(pgrep -fx '[^ ]*/(kubewright|[0-9a-f]{64}) agent [0-9a-f]+' -u root)`); !strings.HasPrefix(owner, "root") || strings.Contains(owner, "\n") {
 		l.t.Errorf("the agent runs as %q", owner)
 	}
-	client, err := agent.Connect(l.t.Context(), l.machine, r.stream, nil)
+	client, err := agent.Connect(l.t.Context(), l.machine, r.stream, nil, nil)
 	if err != nil {
 		l.t.Fatal(err)
 	}

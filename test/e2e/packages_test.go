@@ -93,7 +93,7 @@ func TestPackagesReplace(t *testing.T) {
 		t.Fatal(r.err)
 	}
 	config := resource.NewFile("/etc/chrony/chrony.conf", "server 198.51.100.1\n")
-	client, err := agent.Connect(t.Context(), "m1", r.stream, withFile{blobsOf{store}, config})
+	client, err := agent.Connect(t.Context(), "m1", r.stream, withFile{blobsOf{store}, config}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,17 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/resource"
 )
 
 // Files and a unit of our own: the package's haproxy.service and /etc/haproxy belong to whoever has a HAProxy for other purposes on the host.
 const (
-	configPath    = "/etc/kubewright/endpoint.cfg"
-	authorityPath = "/etc/kubewright/endpoint-ca.crt"
-	unitName      = "kubewright-endpoint.service"
+	configPath = "/etc/kubewright/endpoint.cfg"
+	unitName   = "kubewright-endpoint.service"
+
+	// authorityPath is that of the authority that API servers have their certificates from; it lies on every node before the balancer starts.
+	authorityPath = resource.PKIDir + "/" + pki.Kubernetes + ".crt"
 )
 
 // haproxyConfig is the configuration of HAProxy 2.6 (what Debian 12 has) and newer. It differs from what kubeadm's guide (docs/ha-considerations.md) and Kubespray

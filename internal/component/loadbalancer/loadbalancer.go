@@ -18,9 +18,7 @@ type Input struct {
 	Cluster *cluster.Cluster
 	// Hosts are those that answered, by name.
 	Hosts map[string]facts.Host
-	// Authority is the certificate of the authority that API servers have theirs from; PEM, or several while it changes.
-	Authority string
-	// After is what the step on a host waits for, the packages among it; may be nil.
+	// After is what the step on a host waits for, packages and authorities among it; may be nil.
 	After func(host string) []plan.Condition
 }
 
@@ -41,13 +39,12 @@ func Packages(in Input) func(host string) []string {
 // Steps are a step for each host that answered and has a balancer of its own. Whether an API server answers through it is not theirs to say: in a new cluster there is none yet.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	var steps []plan.Step
-	authority := resource.NewFile(authorityPath, in.Authority)
 	config := resource.NewFile(configPath, haproxyConfig(in.Cluster))
 	unit := resource.NewFile("/etc/systemd/system/"+unitName, service)
 	resources := []resource.Resource{
 		resource.Directory{Path: "/etc/kubewright"},
-		authority, config, unit,
-		resource.Unit{Name: unitName, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{authority.ID(), config.ID()}},
+		config, unit,
+		resource.Unit{Name: unitName, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{config.ID()}},
 	}
 	for _, h := range in.Cluster.Hosts {
 		if _, answered := in.Hosts[h.Name]; !answered || !in.Cluster.LocalBalancer(h) {

@@ -40,8 +40,6 @@ func load(t *testing.T, more string) *cluster.Cluster {
 
 var all = map[string]facts.Host{"cp1": {}, "cp2": {}, "cp3": {}, "w1": {}, "w2": {}, "e1": {}, "lb1": {}}
 
-const authority = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
-
 func TestSteps(t *testing.T) {
 	only := maps.Clone(all)
 	delete(only, "w2")
@@ -52,7 +50,7 @@ func TestSteps(t *testing.T) {
 		{"dual-stack", "apiServer: {port: 443}\nendpoint: {name: k8s.example.org}\nnetwork: {podRanges: [10.244.0.0/16, \"fd01::/48\"], serviceRanges: [10.96.0.0/16, \"fd02::/112\"]}\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := Input{Cluster: load(t, c.more), Hosts: only, Authority: authority,
+			in := Input{Cluster: load(t, c.more), Hosts: only,
 				After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " is prepared"}} }}
 			steps, problems := Steps(in)
 			if err := plan.Check(steps, []plan.Group{{Name: cluster.Workers, AtOnce: 1}}); err != nil {
@@ -67,7 +65,7 @@ func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 	text := func(more string) string {
 		hosts := maps.Clone(all)
 		hosts["w3"] = facts.Host{}
-		steps, _ := Steps(Input{Cluster: load(t, more), Hosts: hosts, Authority: authority})
+		steps, _ := Steps(Input{Cluster: load(t, more), Hosts: hosts})
 		return plantest.Render(t, slices.DeleteFunc(steps, func(s plan.Step) bool { return s.Host == "w3" }), nil)
 	}
 	if before, after := text(""), text("- {name: w3, address: 10.0.0.23, roles: [worker]}\n"); before != after {

@@ -18,6 +18,7 @@ const (
 // containerd 2.4 and what goes with it.
 func containerd() engine {
 	return engine{
+		socket:   containerdSocket,
 		packages: []string{"apparmor", "ca-certificates"}, // apparmor loads the profile of containers
 		programs: []string{"runc", "containerd-shim-runc-v2", "containerd", "ctr", "crictl", "cni"},
 		resources: func(in Input, f facts.Host, pause string) []resource.Resource {

@@ -34,6 +34,8 @@ type Input struct {
 
 // engine is a container runtime.
 type engine struct {
+	// socket it listens to kubelets at.
+	socket string
 	// packages of the distribution that it needs, by Debian's names.
 	packages []string
 	// programs of the bundle that make it up, in the order in which they come.

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// kubernetes says what the machine has of a cluster.
+func (g *gathering) kubernetes() facts.Kubernetes {
+	k := facts.Kubernetes{Authorities: map[string]facts.Authority{}, Shared: map[string]string{}, Manifests: map[string]string{}}
+	for _, name := range pki.Authorities() {
+		if certificate := g.content(resource.PKIDir + "/" + name + ".crt"); certificate != nil {
+			k.Authorities[name] = facts.Authority{Certificate: string(certificate), Key: g.there(resource.PKIDir + "/" + name + ".key")}
+		}
+	}
+	for _, file := range resource.SharedFiles() {
+		if content := g.content(file); content != nil {
+			sum := sha256.Sum256(content)
+			k.Shared[file] = "sha256:" + hex.EncodeToString(sum[:])
+		}
+	}
+	k.Formed = g.there(facts.FormedFile)
+	names, err := g.env.Files.List(manifests)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.note(fmt.Errorf("listing %s: %w", manifests, err))
+	}
+	dataDir, port := "/var/lib/etcd", ""
+	for _, name := range names {
+		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
+			continue // the kubelet reads what does not begin with a dot; people keep copies beside
+		}
+		image, flags := parseManifest(g.content(manifests + "/" + name))
+		k.Manifests[name] = image
+		switch name {
+		case "etcd.yaml":
+			k.Etcd.InitialCluster, k.Etcd.InitialClusterState = flags["initial-cluster"], flags["initial-cluster-state"]
+			if flags["data-dir"] != "" {
+				dataDir = flags["data-dir"]
+			}
+		case "kube-apiserver.yaml":
+			port = flags["secure-port"]
+		}
+	}
+	held, err := g.env.Files.List(dataDir + "/member")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.note(fmt.Errorf("listing %s: %w", dataDir, err))
+	}
+	k.Etcd.Data = len(held) > 0
+	k.Joined = g.there("/etc/kubernetes/kubelet.conf") && validAt(g.content("/var/lib/kubelet/pki/kubelet-client-current.pem"), g.env.Kernel.Now())
+	if authority := k.Authorities[pki.Kubernetes]; port != "" && authority.Certificate != "" {
+		k.API = apiReady(g.ctx, port, []byte(authority.Certificate))
+	}
+	return k
+}
+
+// content of a file; nil if there is none.
+func (g *gathering) content(file string) []byte {
+	b, err := (&ownedList{files: g.env.Files}).content(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.note(fmt.Errorf("reading %s: %w", file, err))
+	}
+	return b
+}
+
+// parseManifest finds the image of a static Pod's first container, and its flags. Of what is no Pod there is nothing.
+func parseManifest(content []byte) (image string, flags map[string]string) {
+	var pod corev1.Pod
+	flags = map[string]string{}
+	if yaml.Unmarshal(content, &pod) != nil || len(pod.Spec.Containers) == 0 {
+		return "", flags
+	}
+	c := pod.Spec.Containers[0]
+	for _, arg := range append(c.Command, c.Args...) {
+		if name, value, ok := strings.Cut(strings.TrimPrefix(arg, "--"), "="); ok {
+			flags[name] = value
+		}
+	}
+	return c.Image, flags
+}
+
+// validAt says whether a certificate, with its key in the same file, has not run out.
+func validAt(file []byte, now time.Time) bool {
+	for {
+		var block *pem.Block
+		if block, file = pem.Decode(file); block == nil {
+			return false
+		}
+		if block.Type == "CERTIFICATE" {
+			c, err := x509.ParseCertificate(block.Bytes)
+			return err == nil && now.Before(c.NotAfter)
+		}
+	}
+}
+
+// apiTime is how long an API server on the machine may take to say that it is ready. One that is well does in milliseconds.
+const apiTime = 2 * time.Second
+
+// apiReady asks the API server of the machine whether it is ready.
+func apiReady(ctx context.Context, port string, authority []byte) bool {
+	ctx, cancel := context.WithTimeout(ctx, apiTime)
+	defer cancel()
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	// Every API server's certificate has the name kubernetes (kubeadm's pkiutil.GetAPIServerAltNames).
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "kubernetes", MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1:"+port+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	reply, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return false
+	}
+	_ = reply.Body.Close()
+	return reply.StatusCode == http.StatusOK
+}
