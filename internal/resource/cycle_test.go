@@ -218,6 +218,7 @@ func (s scenario) start(t *testing.T) (*fake.Machine, *resource.Env) {
 	env := m.Env(func(context.Context, string) (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader(s.blob)), nil
 	})
+	env.Sign, env.Secret = signer(s.r), secrets
 	if err := env.Files.Mkdir("/var/lib/kubewright", resource.Attributes{Mode: 0o755}); err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +288,7 @@ func (s scenario) differences(before, after map[string]string) []string {
 
 // TestCycle applies everything, again, and takes it back, twice.
 func TestCycle(t *testing.T) {
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(scenarios, credentials) {
 		t.Run(s.name, func(t *testing.T) {
 			m, env := s.start(t)
 			before := m.State()
@@ -346,7 +347,7 @@ func TestCycle(t *testing.T) {
 // TestCutOff has everything that is done fail at each point, both ways, and then begun again.
 func TestCutOff(t *testing.T) {
 	cut := errors.New("cut off")
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(scenarios, credentials) {
 		if len(s.changes) == 0 {
 			continue
 		}
@@ -390,7 +391,7 @@ func TestCutOff(t *testing.T) {
 
 // TestTravels sends every kind of resource and probe to an agent.
 func TestTravels(t *testing.T) {
-	for _, s := range scenarios {
+	for _, s := range slices.Concat(scenarios, credentials) {
 		e, err := resource.Encode(s.r)
 		if err != nil {
 			t.Fatal(err)

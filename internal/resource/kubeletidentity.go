@@ -1,7 +1,10 @@
 package resource
 
 import (
+	"bytes"
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/kubewright/kubewright/internal/pki"
 )
@@ -22,16 +25,57 @@ func (k KubeletIdentity) ID() ID { return ID{"kubelet-identity", "kubelet"} }
 // Requested is what it says.
 func (k KubeletIdentity) Requested() pki.Request { return k.Request }
 
-// Observe is not there yet.
-func (r KubeletIdentity) Observe(context.Context, *Env) (Observed, error) {
-	return Observed{}, errNotYet
+// Keeps are the files that it may replace.
+func (k KubeletIdentity) Keeps() []string { return []string{kubeletConf, currentPair} }
+
+func (k KubeletIdentity) node() string { return strings.TrimPrefix(k.Request.CommonName, nodeUser("")) }
+
+// Observe looks at the certificate in use, whoever made it, and at what leads the kubelet to it.
+func (k KubeletIdentity) Observe(ctx context.Context, env *Env) (Observed, error) {
+	return observeKubelet(ctx, env, k.node(), k.Server)
 }
 
-// Diff is not there yet.
-func (r KubeletIdentity) Diff(Observed) []Change { return nil }
+// Diff says why it is made anew.
+func (k KubeletIdentity) Diff(o Observed) []Change {
+	why := o.Value("certificate")
+	switch {
+	case why == "":
+		return kubeletConfChanges(o)
+	case why == noneThere && o.Value("conf") == noneThere:
+		return []Change{{What: "present", Old: "absent", New: "present"}}
+	case why == noneThere:
+		return append([]Change{{What: "certificate", Old: "absent", New: "present"}}, kubeletConfChanges(o)...)
+	}
+	return append([]Change{{What: "renewed", Why: why}}, kubeletConfChanges(o)...)
+}
 
-// Apply is not there yet.
-func (r KubeletIdentity) Apply(context.Context, *Env) error { return errNotYet }
+// Apply makes it as the kubelet's own store does (Update of client-go/util/certificate of v0.37.1): certificate and key in one file that is named after the time, and a
+// link to it.
+func (k KubeletIdentity) Apply(ctx context.Context, env *Env) error {
+	o, err := k.Observe(ctx, env)
+	switch {
+	case err != nil:
+		return err
+	case o.Blocked != "":
+		return BlockedError{o.Blocked}
+	}
+	if o.Value("certificate") != "" {
+		certificate, key, err := certify(ctx, env, k.ID(), k.Request)
+		if err != nil {
+			return err
+		}
+		pair := kubeletPKIDir + "/" + pairPrefix + env.Kernel.Now().Format(pairTime) + ".pem"
+		if err := env.Files.Write(pair, Attributes{Mode: 0o600}, bytes.NewReader(slices.Concat(certificate, key))); err != nil {
+			return err
+		}
+		if err := env.Files.Link(pair, currentPair); err != nil {
+			return err
+		}
+	}
+	return writeKubeletConf(env, o, k.Cluster, k.Server, k.Request.CommonName)
+}
 
-// Undo is not there yet.
-func (r KubeletIdentity) Undo(context.Context, *Env, Observed) error { return errNotYet }
+// Undo takes it away, and what the kubelet renewed it by.
+func (k KubeletIdentity) Undo(_ context.Context, env *Env, previous Observed) error {
+	return undoKubelet(env, previous)
+}

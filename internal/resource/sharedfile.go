@@ -1,7 +1,9 @@
 package resource
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"io/fs"
 )
 
@@ -35,14 +37,57 @@ func (s SharedFile) ID() ID { return ID{"shared-file", s.Path} }
 // Secrets is its content.
 func (s SharedFile) Secrets() []string { return []string{s.Secret} }
 
-// Observe is not there yet.
-func (r SharedFile) Observe(context.Context, *Env) (Observed, error) { return Observed{}, errNotYet }
+func (s SharedFile) file() part { return part{"file", s.Path, cmp.Or(s.Mode, 0o600)} }
 
-// Diff is not there yet.
-func (r SharedFile) Diff(Observed) []Change { return nil }
+// Keeps is the file, whose permissions it may change; its directories go with it.
+func (s SharedFile) Keeps() []string { return []string{s.Path} }
 
-// Apply is not there yet.
-func (r SharedFile) Apply(context.Context, *Env) error { return errNotYet }
+// Observe compares its digest. Another content is for people to take away.
+func (s SharedFile) Observe(ctx context.Context, env *Env) (Observed, error) {
+	o := Observed{State: Absent}
+	content, err := s.file().observe(ctx, env, &o)
+	if err != nil {
+		return Observed{}, err
+	}
+	if o.State == Present && o.Blocked == "" && DigestOf(content) != s.Digest {
+		o.Blocked = fmt.Sprintf("%s is not that of the cluster. If the machine belongs to another cluster, reset it there first; otherwise move the file away", s.Path)
+	}
+	return o, nil
+}
 
-// Undo is not there yet.
-func (r SharedFile) Undo(context.Context, *Env, Observed) error { return errNotYet }
+// Diff compares type, mode and owner.
+func (s SharedFile) Diff(o Observed) []Change {
+	if o.State == Absent {
+		return []Change{{What: "present", Old: "absent", New: "present"}}
+	}
+	return s.file().changes(o)
+}
+
+// Apply writes it if it is missing.
+func (s SharedFile) Apply(ctx context.Context, env *Env) error {
+	o, err := s.Observe(ctx, env)
+	switch {
+	case err != nil:
+		return err
+	case o.Blocked != "":
+		return BlockedError{o.Blocked}
+	case len(s.Diff(o)) == 0:
+		return nil
+	}
+	content, err := readIfThere(env, s.Path)
+	if err == nil && o.State == Absent {
+		content, err = env.Secret(ctx, s.ID(), s.Secret)
+	}
+	if err != nil {
+		return fmt.Errorf("getting the content of %s: %w", s.Path, err)
+	}
+	if got := DigestOf(content); got != s.Digest {
+		return fmt.Errorf("the content of %s came as %s, not as %s", s.Path, short(got), short(s.Digest))
+	}
+	return s.file().write(env, o, content)
+}
+
+// Undo takes it away if it was not there, or gives it its permissions back.
+func (s SharedFile) Undo(_ context.Context, env *Env, previous Observed) error {
+	return s.file().undo(env, previous)
+}
