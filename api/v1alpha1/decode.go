@@ -65,12 +65,6 @@ func join(field, key string) string {
 
 // decode puts a node into a value, which is one of the types of this package, and notes what does not fit.
 func (d *document) decode(n *yaml.Node, field string, v reflect.Value) {
-	if v.Kind() == reflect.Interface {
-		if value := d.decodeAny(n, field, 0); value != nil {
-			v.Set(reflect.ValueOf(value))
-		}
-		return
-	}
 	d.positions[field] = position{n.Line, n.Column}
 	if !d.visit() {
 		return
@@ -194,14 +188,15 @@ func (d *document) decodeMap(n *yaml.Node, field string, v reflect.Value) {
 		d.say(field, "names with values", "it is %s", kindOf(n))
 		return
 	}
+	if v.Type() == reflect.TypeFor[map[string]any]() {
+		v.Set(reflect.ValueOf(d.decodeAnyMap(n, field, 0)))
+		return
+	}
 	v.Set(reflect.MakeMap(v.Type()))
 	keys, values := d.pairs(n, field, 0)
 	for _, k := range keys {
 		value := reflect.New(v.Type().Elem()).Elem()
 		d.decode(values[k.Value], join(field, k.Value), value)
-		if value.Kind() == reflect.Interface && value.IsNil() {
-			continue // as if it were not there
-		}
 		v.SetMapIndex(reflect.ValueOf(k.Value).Convert(v.Type().Key()), value)
 	}
 }

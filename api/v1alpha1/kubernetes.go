@@ -84,7 +84,7 @@ type EtcdOptions struct {
 	CompactionMode string `json:"compactionMode,omitempty"`
 	// DataDir is the directory of the data; /var/lib/etcd by default. A disk of its own for it is well spent.
 	DataDir string `json:"dataDir,omitempty"`
-	// ExtraArgs are flags of etcd, without dashes.
+	// ExtraArgs are flags of etcd, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
@@ -94,13 +94,13 @@ type APIServer struct {
 	Port int `json:"port,omitempty"`
 	// ExtraSANs are further DNS names and IP addresses in their certificates: those by which people reach them.
 	ExtraSANs []string `json:"extraSANs,omitempty"`
-	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name.
+	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
 // Program are the options of a program of the control plane.
 type Program struct {
-	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name.
+	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
