@@ -74,6 +74,10 @@ func ofHost(f facts.Host) map[string]any {
 	if !f.RaisePriority {
 		config["oomScoreAdj"] = 0 // it would try for -999 for ever
 	}
+	if f.Resolver {
+		// /etc/resolv.conf names an address on loopback, where Pods would ask themselves (mutateResolverConfig in cmd/kubeadm/app/componentconfigs/kubelet_unix.go).
+		config["resolvConf"] = "/run/systemd/resolve/resolv.conf"
+	}
 	return config
 }
 

@@ -98,7 +98,7 @@ func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program
 		resource.NewFile("/etc/systemd/system/"+unit+".d/10-kubeadm.conf", dropIn(f, program)),
 	}
 	list := []resource.Resource{
-		resource.Directory{Path: kubernetesDir},
+		resource.Directory{Path: kubernetesDir, Purge: true}, // kubelets put credentials there
 		resource.Directory{Path: staticpod.Dir, Mode: 0o700}, // as kubeadm makes it
 		resource.Directory{Path: dir, Mode: 0o700, Purge: true},
 		// "kubeadm upgrade" asks it for the runtime (GetNodeRegistration in cmd/kubeadm/app/util/config/cluster.go).
