@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"internal/component/*", "internal/component/addon/*"},
 	{"internal/run"},
 	{"internal/agent"},
-	{"internal/plan"},
+	{"internal/plan", "internal/staticpod"},
 	{"internal/resource"},
 	{"internal/kube", "internal/etcd"},
 	{"internal/ssh", "internal/bundle", "internal/machines"},

@@ -28,6 +28,9 @@ const InventoryFile = Dir + "/inventory.json"
 // clocks are units that keep the clock, by the names that they have in distributions.
 var clocks = []string{"chrony.service", "chronyd.service", "systemd-timesyncd.service", "ntp.service", "ntpd.service", "ntpsec.service", "openntpd.service"}
 
+// resolver is the unit that answers for names on loopback.
+const resolver = "systemd-resolved.service"
+
 // Gather finds out what the machine is that this process runs on.
 func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 	g := gathering{ctx: ctx, env: env}
@@ -206,8 +209,9 @@ func (g *gathering) systemd(f *facts.Host) {
 		number = number[:end]
 	}
 	f.Systemd, _ = strconv.Atoi(number)
-	active, err := g.env.Systemd.Active(g.ctx, slices.Concat(clocks, carriers)...)
+	active, err := g.env.Systemd.Active(g.ctx, slices.Concat(clocks, carriers, []string{resolver})...)
 	g.note(err)
+	f.Resolver = slices.Contains(active, resolver)
 	f.Clocks = among(clocks, active)
 	f.Carries = among(carriers, active)
 	// A firewall that is stopped for a moment is still the machine's: what it lets in would be shut out with its next start.

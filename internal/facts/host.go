@@ -53,6 +53,8 @@ type Host struct {
 	Clocks []string `json:"clocks,omitempty"`
 	// Chrony says that chronyd is installed.
 	Chrony bool `json:"chrony,omitempty"`
+	// Resolver says that systemd-resolved.service is active: programs on the machine ask it at an address on loopback, where Pods find nobody.
+	Resolver bool `json:"resolver,omitempty"`
 	// Addresses of its interfaces, loopback and link-local ones aside. The first of each family is the one that it is best reached by: of the interface
 	// that the default route leaves by, and neither temporary nor shared with others.
 	Addresses []netip.Addr `json:"addresses,omitempty"`

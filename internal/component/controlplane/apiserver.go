@@ -1,0 +1,117 @@
+package controlplane
+
+import (
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/resource"
+	"github.com/kubewright/kubewright/internal/staticpod"
+)
+
+// EncryptionFile says what etcd holds encrypted, and by which keys; all control planes share it.
+const EncryptionFile = kubernetesDir + "/encryption.yaml"
+
+// apiServerPod is an API server as kubeadm 1.37 runs it (GetStaticPodSpecs in cmd/kubeadm/app/phases/controlplane/manifests.go).
+func apiServerPod(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, image string) corev1.Pod {
+	asked := staticpod.Endpoint{Scheme: corev1.URISchemeHTTPS, Host: cluster.NodeAddress(h)}
+	return staticpod.Pod(corev1.Container{
+		Name: apiServer, Image: image,
+		Command:        staticpod.Command(apiServer, apiServerFlags(c, h), c.Cluster.APIServer.ExtraArgs),
+		Resources:      staticpod.Requests(map[corev1.ResourceName]string{corev1.ResourceCPU: "250m"}),
+		LivenessProbe:  asked.Liveness("/livez"),
+		ReadinessProbe: asked.Readiness("/readyz"),
+		StartupProbe:   asked.Startup("/livez"),
+		Ports:          staticpod.Port(int32(c.Cluster.APIServer.Port)),
+	}, apiServerMounts(c, f), map[string]string{"kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": c.APIServer(h)})
+}
+
+// apiServerFlags are kubeadm's (getAPIServerCommand), and those for audit, encryption and anonymous requests, which it leaves to people.
+func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
+	const pki = resource.PKIDir
+	flags := map[string]string{
+		"advertise-address":                  cluster.NodeAddress(h),
+		"enable-admission-plugins":           "NodeRestriction",
+		"service-cluster-ip-range":           strings.Join(c.Network.ServiceRanges, ","),
+		"service-account-key-file":           pki + "/sa.pub",
+		"service-account-signing-key-file":   pki + "/sa.key",
+		"service-account-issuer":             "https://kubernetes.default.svc." + c.Network.DNSDomain,
+		"client-ca-file":                     pki + "/ca.crt",
+		"tls-cert-file":                      pki + "/apiserver.crt",
+		"tls-private-key-file":               pki + "/apiserver.key",
+		"kubelet-client-certificate":         pki + "/apiserver-kubelet-client.crt",
+		"kubelet-client-key":                 pki + "/apiserver-kubelet-client.key",
+		"enable-bootstrap-token-auth":        "true",
+		"secure-port":                        strconv.Itoa(c.Cluster.APIServer.Port),
+		"allow-privileged":                   "true",
+		"kubelet-preferred-address-types":    "InternalIP,ExternalIP,Hostname",
+		"requestheader-username-headers":     "X-Remote-User",
+		"requestheader-group-headers":        "X-Remote-Group",
+		"requestheader-extra-headers-prefix": "X-Remote-Extra-",
+		"requestheader-client-ca-file":       pki + "/front-proxy-ca.crt",
+		"requestheader-allowed-names":        "front-proxy-client",
+		"proxy-client-cert-file":             pki + "/front-proxy-client.crt",
+		"proxy-client-key-file":              pki + "/front-proxy-client.key",
+		"etcd-servers":                       strings.Join(etcdServers(c, h), ","),
+		"etcd-cafile":                        pki + "/etcd/ca.crt",
+		"etcd-certfile":                      pki + "/apiserver-etcd-client.crt",
+		"etcd-keyfile":                       pki + "/apiserver-etcd-client.key",
+		// The kubelets' serving certificates are of the cluster's authority here, so they are verified; kubeadm's are of their own making.
+		"kubelet-certificate-authority": pki + "/ca.crt",
+	}
+	if _, structured := c.Cluster.APIServer.ExtraArgs["authorization-config"]; !structured {
+		flags["authorization-mode"] = "Node,RBAC"
+	}
+	if len(ownAuthentication(c)) == 0 {
+		flags["authentication-config"] = authenticationFile
+	}
+	if !c.Audit.Disabled {
+		maps.Copy(flags, auditFlags(c))
+	}
+	if encrypts(c) {
+		flags["encryption-provider-config"] = EncryptionFile
+	}
+	return flags
+}
+
+// etcdServers is the member on the host itself, as kubeadm has it, or all of them where there is none.
+func etcdServers(c *cluster.Cluster, h v1alpha1.Host) []string {
+	const port = "2379"
+	members := c.EtcdHosts()
+	if slices.ContainsFunc(members, func(m v1alpha1.Host) bool { return m.Name == h.Name }) {
+		local := "127.0.0.1"
+		if strings.Contains(cluster.NodeAddress(h), ":") { // of the family that the node's address is of
+			local = "::1"
+		}
+		return []string{"https://" + net.JoinHostPort(local, port)}
+	}
+	var list []string
+	for _, m := range members {
+		list = append(list, "https://"+net.JoinHostPort(cluster.NodeAddress(m), port))
+	}
+	return list
+}
+
+func encrypts(c *cluster.Cluster) bool { return c.Encryption.Provider != "none" }
+
+func apiServerMounts(c *cluster.Cluster, f facts.Host) []staticpod.Mount {
+	mounts := append(authorities(f), keys)
+	if len(ownAuthentication(c)) == 0 {
+		mounts = append(mounts, file("authentication", authenticationFile))
+	}
+	if !c.Audit.Disabled {
+		mounts = append(mounts, file("audit-policy", auditPolicyFile),
+			staticpod.Mount{Name: "audit-logs", Path: auditDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true})
+	}
+	if encrypts(c) {
+		mounts = append(mounts, file("encryption", EncryptionFile))
+	}
+	return mounts
+}

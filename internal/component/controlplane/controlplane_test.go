@@ -1,0 +1,174 @@
+package controlplane
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/plan/plantest"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+const hosts = `
+- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, roles: [worker]}
+`
+
+func load(t *testing.T, hosts, more string) *cluster.Cluster {
+	t.Helper()
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte("apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: test\nhosts:"+hosts+more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Load(t.Context(), spec, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func testBundle() *bundle.Bundle {
+	b := &bundle.Bundle{Kubernetes: "v1.37.1", Platform: "linux/amd64"}
+	for _, name := range []string{apiServer, controllerManager, scheduler} {
+		b.Parts = append(b.Parts, bundle.Part{Kind: bundle.Image, Name: "registry.k8s.io/" + name + ":v1.37.1",
+			Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("c", 64)}.String()})
+	}
+	return b
+}
+
+func steps(t *testing.T, c *cluster.Cluster, f facts.Host) ([]plan.Step, []plan.Problem) {
+	t.Helper()
+	s, problems := Steps(Input{Cluster: c, Hosts: map[string]facts.Host{"cp1": f, "w1": f}, Bundle: testBundle(),
+		After: func(host string) []plan.Condition { return []plan.Condition{{Name: "etcd of " + host + " answers"}} }})
+	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}}); err != nil {
+		t.Error(err)
+	}
+	return s, problems
+}
+
+const settings = `
+endpoint: {name: kube.example}
+network:
+  podRanges: ["fd00:10:244::/56", 10.244.0.0/16]
+  serviceRanges: ["fd00:10:96::/112", 10.96.0.0/16]
+  dnsDomain: prod.example
+apiServer:
+  port: 8443
+  extraSANs: [198.51.100.7, "*.kube.example", 10.0.0.11]
+  extraArgs: {oidc-issuer-url: "https://login.example", oidc-client-id: kube, enable-admission-plugins: "NodeRestriction,AlwaysPullImages"}
+controllerManager: {extraArgs: {bind-address: "::", terminated-pod-gc-threshold: "100"}}
+scheduler: {extraArgs: {v: "4"}}
+certificates: {algorithm: RSA-2048, validity: 720h}
+encryption: {provider: none}
+audit: {disabled: true}
+cloudProvider: external
+`
+
+func TestSteps(t *testing.T) {
+	for _, c := range []struct {
+		name, hosts, more string
+		facts             facts.Host
+	}{
+		{"debian", hosts, "", facts.Host{Packages: "apt"}},
+		{"rocky-settings", `
+- {name: cp1, address: cp1.example, internalAddresses: ["fd00::11", 10.0.0.11], roles: [control-plane, worker]}
+`, settings, facts.Host{Packages: "dnf"}},
+		{"etcd-elsewhere", hosts + "- {name: e1, address: 10.0.0.31, roles: [etcd]}\n", "audit: {maxAge: 7, maxBackup: 3, maxSize: 50}\n", facts.Host{Packages: "apt"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, problems := steps(t, load(t, c.hosts, c.more), c.facts)
+			plantest.Golden(t, c.name, s, problems)
+		})
+	}
+}
+
+func manifest(t *testing.T, c *cluster.Cluster, program string) string {
+	t.Helper()
+	s, _ := steps(t, c, facts.Host{Packages: "apt"})
+	for _, r := range s[0].Resources {
+		if f, ok := r.(resource.File); ok && strings.HasSuffix(f.Path, "/manifests/"+program+".yaml") {
+			return string(f.Content)
+		}
+	}
+	t.Fatalf("there is no manifest of %s", program)
+	return ""
+}
+
+// What API servers read only when they start is part of what they are; the others do not care.
+func TestSettingsOfAPIServersStartThemAnew(t *testing.T) {
+	before, after := load(t, hosts, ""), load(t, hosts, "audit: {maxAge: 7}\n")
+	if manifest(t, before, apiServer) == manifest(t, after, apiServer) {
+		t.Error("another age of audit files changes nothing")
+	}
+	for _, other := range []string{controllerManager, scheduler} {
+		if manifest(t, before, other) != manifest(t, after, other) {
+			t.Errorf("%s is started anew by a setting of API servers", other)
+		}
+	}
+}
+
+// One more control plane touches no other, nor does one more worker.
+func TestOneMoreHostTouchesNoOther(t *testing.T) {
+	for _, more := range []string{"- {name: w2, address: 10.0.0.22, roles: [worker]}\n",
+		"- {name: cp2, address: 10.0.0.12, roles: [control-plane]}\n- {name: cp3, address: 10.0.0.13, roles: [control-plane]}\n"} {
+		before, _ := steps(t, load(t, hosts, ""), facts.Host{})
+		after, _ := steps(t, load(t, hosts+more, ""), facts.Host{})
+		if a, b := plantest.Render(t, before, nil), plantest.Render(t, after, nil); a != b {
+			t.Errorf("with %s it is\n%s", more, strings.Join(resource.DiffLines(a, b), "\n"))
+		}
+	}
+}
+
+// Flags of the user's about who may ask stand for Kubewright's file, with which API servers would not start.
+func TestAuthenticationOfTheUser(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		args  string
+		ours  bool
+		warns bool
+	}{
+		{"none", `{v: "2"}`, true, false},
+		{"file", `{authentication-config: /etc/kubernetes/mine.yaml}`, false, false},
+		{"anonymous", `{anonymous-auth: "false"}`, false, false},
+		{"OIDC", `{oidc-issuer-url: "https://login.example"}`, false, true},
+		{"OIDC and anonymous", `{oidc-issuer-url: "https://login.example", anonymous-auth: "false"}`, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			model := load(t, hosts, "apiServer: {extraArgs: "+c.args+"}\n")
+			s, problems := steps(t, model, facts.Host{})
+			if ours := strings.Contains(manifest(t, model, apiServer), "--authentication-config="+authenticationFile); ours != c.ours {
+				t.Errorf("the file is Kubewright's: %t; want %t", ours, c.ours)
+			}
+			if there := slices.ContainsFunc(s[0].Resources, func(r resource.Resource) bool { return r.ID().Name == authenticationFile }); there != c.ours {
+				t.Errorf("the file is there: %t; want %t", there, c.ours)
+			}
+			if warns := len(problems) == 1 && !problems[0].Blocks; warns != c.warns || len(problems) > 1 {
+				t.Errorf("problems are %v", problems)
+			}
+		})
+	}
+}
+
+func TestBundleThatLacksImages(t *testing.T) {
+	b := testBundle()
+	b.Parts = b.Parts[1:2]
+	s, problems := Steps(Input{Cluster: load(t, hosts, ""), Hosts: map[string]facts.Host{"cp1": {}}, Bundle: b})
+	var got []string
+	for _, p := range problems {
+		if !p.Blocks || p.Host != "" {
+			t.Errorf("%+v does not stop everything", p)
+		}
+		got = append(got, p.Message)
+	}
+	want := []string{"the bundle of Kubernetes v1.37.1 has no image kube-apiserver", "the bundle of Kubernetes v1.37.1 has no image kube-scheduler"}
+	if len(s) > 0 || !slices.Equal(got, want) {
+		t.Errorf("%d steps, problems %q", len(s), got)
+	}
+}

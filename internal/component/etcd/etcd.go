@@ -1,0 +1,119 @@
+// Package etcd makes hosts members of etcd, as static Pods beside their API servers. It decides by the model, the bundle and what machines have, does nothing itself, and
+// says when nothing may be made: there must never be a second cluster over one that lives.
+package etcd
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Step and Formed are the names of the steps on each host.
+const (
+	Step   = "etcd"
+	Formed = "etcd formed"
+)
+
+// pkiDir is where members have certificates.
+const pkiDir = resource.PKIDir + "/etcd"
+
+// Input is what steps are made of.
+type Input struct {
+	// Cluster is what shall be. Each host that answered has its InternalAddresses.
+	Cluster *cluster.Cluster
+	// Hosts are those that answered, by name.
+	Hosts map[string]facts.Host
+	// Bundle is the node software.
+	Bundle *bundle.Bundle
+	// After is what a member waits for: its host's kubelet, images and authorities; may be nil.
+	After func(host string) []plan.Condition
+}
+
+// Steps are a step for each member whose host answered, and one in which it remembers that all members were well once; and what stands in their way. Guard says when no
+// step may be taken.
+func Steps(in Input) ([]plan.Step, []plan.Problem) {
+	image, found := in.Bundle.Image("etcd")
+	if !found {
+		return nil, []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the bundle of Kubernetes %s has no image etcd", in.Bundle.Kubernetes),
+			Remedy: "Build it again with \"kubewright bundle build\""}}
+	}
+	var members, formed []plan.Step
+	var problems []plan.Problem
+	var ids []plan.StepID
+	for _, h := range in.Cluster.EtcdHosts() {
+		f, answered := in.Hosts[h.Name]
+		if !answered {
+			continue
+		}
+		if !slices.Contains(h.Roles, v1alpha1.ControlPlane) {
+			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: "it shall carry a member of etcd and is no control plane, which is not built yet",
+				Remedy: "Give the role etcd to control planes, or to no host"})
+			continue
+		}
+		s, err := member(in, h, f, image)
+		if err != nil {
+			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error(), Remedy: "Correct etcd in the cluster file"})
+			continue
+		}
+		members, ids = append(members, s), append(ids, s.StepID)
+	}
+	for _, id := range ids {
+		formed = append(formed, plan.Step{
+			StepID:    plan.StepID{Host: id.Host, Name: Formed},
+			Resources: []resource.Resource{resource.NewFile(facts.FormedFile, formedText)},
+			Requires:  []plan.Condition{plan.After(ids...)},
+		})
+	}
+	return append(members, formed...), problems
+}
+
+const formedText = `Kubewright wrote this when all members of the cluster's etcd had been well at once. While it is here, a member whose data is gone is not made
+anew: with enough of them, that would be another, empty cluster.
+`
+
+// member is the step of one.
+func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.Step, error) {
+	pod, err := pod(in.Cluster, h, f.Kubernetes.Etcd, image.Name)
+	if err != nil {
+		return plan.Step{}, err
+	}
+	manifest, runs, err := manifest(pod, image)
+	if err != nil {
+		return plan.Step{}, err
+	}
+	s := plan.Step{
+		StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
+		Resources: []resource.Resource{resource.Directory{Path: in.Cluster.Etcd.DataDir, Mode: 0o700, Purge: true}},
+		Ensures:   []resource.Probe{runs, answers(in.Cluster, h)},
+	}
+	s.Resources = append(s.Resources, certificates(in.Cluster, h)...)
+	s.Resources = append(s.Resources, manifest) // last: the kubelet starts it at once
+	if in.After != nil {
+		s.Requires = in.After(h.Name)
+	}
+	return s, nil
+}
+
+// certificates are those of a member, as kubeadm has them (cmd/kubeadm/app/phases/certs/certlist.go, GetEtcdAltNames); etcd reads them anew with each
+// connection.
+func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
+	request := func(r pki.Request) pki.Request {
+		r.Authority, r.Client = pki.Etcd, true // etcd's gateway shows the server's certificate as a client
+		r.Algorithm, r.Validity = pki.Algorithm(c.Certificates.Algorithm), c.CertificateValidity()
+		return r
+	}
+	// kubeadm names the first of the node's addresses only; a host with two families is reached by both.
+	member := request(pki.Request{CommonName: h.Name, DNSNames: []string{h.Name, "localhost"}, Addresses: addresses(h), Server: true})
+	return []resource.Resource{
+		resource.Certificate{Path: pkiDir + "/server", Request: member},
+		resource.Certificate{Path: pkiDir + "/peer", Request: member},
+		resource.Certificate{Path: pkiDir + "/healthcheck-client", Request: request(pki.Request{CommonName: "kube-etcd-healthcheck-client"})},
+	}
+}

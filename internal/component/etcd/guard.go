@@ -1,0 +1,179 @@
+package etcd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+)
+
+// Guard says why members may not be started, so that no second cluster is ever made over one that lives or once lived. Members that are made of nothing form a new cluster by
+// themselves as soon as most of them agree: what was there before would be lost to it. hosts are those that answered, by name.
+func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
+	g := guard{members: c.EtcdHosts(), hosts: hosts}
+	if g.formed() {
+		return g.living()
+	}
+	if problems := g.unknown(); len(problems) > 0 {
+		return problems
+	}
+	if len(g.withData()) == 0 {
+		return g.foreign()
+	}
+	if !g.authority() {
+		return []plan.Problem{{Blocks: true,
+			Message: fmt.Sprintf("%s data of etcd, and no host that answered has an authority of a cluster", have(g.withData())),
+			Remedy: "It is of a cluster that is damaged, or of another one: bring back /etc/kubernetes/pki on a control plane, or move the data away if nobody " +
+				"needs it"}}
+	}
+	return g.begun()
+}
+
+// guard is what is asked.
+type guard struct {
+	members []v1alpha1.Host
+	hosts   map[string]facts.Host
+}
+
+// formed says whether any host remembers that the cluster was whole.
+func (g guard) formed() bool {
+	for _, f := range g.hosts {
+		if f.Kubernetes.Formed {
+			return true
+		}
+	}
+	return false
+}
+
+// authority says whether any host has one.
+func (g guard) authority() bool {
+	for _, f := range g.hosts {
+		if len(f.Kubernetes.Authorities) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// withData are the members that have data, in the order of the file.
+func (g guard) withData() []string {
+	var list []string
+	for _, h := range g.members {
+		if g.hosts[h.Name].Kubernetes.Etcd.Data {
+			list = append(list, h.Name)
+		}
+	}
+	return list
+}
+
+// initial says whether a host was a member from the first day, as far as those that have data know.
+func (g guard) initial(name string) bool {
+	for _, f := range g.hosts {
+		for m := range strings.SplitSeq(f.Kubernetes.Etcd.InitialCluster, ",") {
+			if of, _, _ := strings.Cut(m, "="); of == name && f.Kubernetes.Etcd.Data {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// known says whether it is known of any member that has data who the first ones were.
+func (g guard) known() bool {
+	for _, f := range g.hosts {
+		if f.Kubernetes.Etcd.Data && f.Kubernetes.Etcd.InitialCluster != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// living is for a cluster that was whole: no member is made of nothing.
+func (g guard) living() []plan.Problem {
+	var problems []plan.Problem
+	for _, h := range g.members {
+		f, answered := g.hosts[h.Name]
+		switch {
+		case !answered || f.Kubernetes.Etcd.Data:
+		case f.Kubernetes.Formed || g.initial(h.Name):
+			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
+				Message: "the data of its etcd member is gone, while the cluster lives: a member made of nothing would be one of a second cluster",
+				Remedy:  "Bring its data back; taking the member out of the cluster and adding it anew is not built yet"})
+		default:
+			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
+				Message: "it shall carry a member of etcd that the cluster does not have, and adding members is not built yet",
+				Remedy:  "Take it out of the cluster file, or make it a worker"})
+		}
+	}
+	return problems
+}
+
+// unknown is for a cluster that was never whole: all members have to be seen before any may be started.
+func (g guard) unknown() []plan.Problem {
+	var silent []string
+	for _, h := range g.members {
+		if _, answered := g.hosts[h.Name]; !answered {
+			silent = append(silent, h.Name)
+		}
+	}
+	if len(silent) == 0 {
+		return nil
+	}
+	return []plan.Problem{{Blocks: true,
+		Message: fmt.Sprintf("%s not answer, and shall carry etcd: a cluster that was never whole is started only if all of its members' hosts answer, since there may "+
+			"be one already", do(silent)),
+		Remedy: "Make them reachable, or take them out of the cluster file"}}
+}
+
+// foreign is for members that have no data: only what Kubewright began may be there.
+func (g guard) foreign() []plan.Problem {
+	if g.authority() {
+		return nil // it began: authorities come before manifests
+	}
+	var problems []plan.Problem
+	for _, h := range g.members {
+		if m := g.hosts[h.Name].Kubernetes.Manifests; len(m) > 0 {
+			problems = append(problems, plan.Problem{Blocks: true,
+				Message: fmt.Sprintf("%s has manifests of static Pods (%s), and no host that answered has an authority of a cluster",
+					h.Name, strings.Join(slices.Sorted(maps.Keys(m)), ", ")),
+				Remedy: "They are of a cluster that is damaged, or of another one: bring back /etc/kubernetes/pki on a control plane, or move them away if nobody needs " +
+					"them"})
+		}
+	}
+	return problems
+}
+
+// begun is for a first run that was interrupted: it goes on with the members that it began with.
+func (g guard) begun() []plan.Problem {
+	if !g.known() {
+		return nil
+	}
+	var other []string
+	for _, h := range g.members {
+		if !g.hosts[h.Name].Kubernetes.Etcd.Data && !g.initial(h.Name) {
+			other = append(other, h.Name)
+		}
+	}
+	if len(other) == 0 {
+		return nil
+	}
+	return []plan.Problem{{Blocks: true,
+		Message: fmt.Sprintf("the cluster was begun with other members of etcd than the cluster file has now: %s not among them", are(other)),
+		Remedy:  "Put the hosts back as they were until the cluster is whole, or begin anew with \"kubewright reset\""}}
+}
+
+func have(names []string) string { return verb(names, "has", "have") }
+func do(names []string) string   { return verb(names, "does", "do") }
+func are(names []string) string  { return verb(names, "is", "are") }
+
+func verb(names []string, one, more string) string {
+	if len(names) == 1 {
+		return names[0] + " " + one
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " " + more
+}

@@ -1,0 +1,100 @@
+package etcd
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+)
+
+const allMembers = "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380,cp3=https://10.0.0.13:2380"
+
+// host has what a word of each of these says: authority, data, formed, manifest.
+func host(has ...string) facts.Host {
+	var k facts.Kubernetes
+	for _, what := range has {
+		switch what {
+		case "authority":
+			k.Authorities = map[string]facts.Authority{"etcd/ca": {Certificate: "PEM"}}
+		case "manifest":
+			k.Manifests = map[string]string{"kube-apiserver.yaml": "image", "etcd.yaml": "image"}
+			k.Etcd.InitialCluster = allMembers
+		case "data":
+			k.Etcd.Data = true
+		case "data of cp1 alone":
+			k.Etcd = facts.Etcd{Data: true, InitialCluster: "cp1=https://10.0.0.11:2380"}
+		case "formed":
+			k.Formed = true
+		default:
+			panic(what)
+		}
+	}
+	return facts.Host{Kubernetes: k}
+}
+
+func TestGuard(t *testing.T) {
+	bare, began, lives := host(), host("authority", "manifest", "data"), host("authority", "manifest", "data", "formed")
+	for _, c := range []struct {
+		name          string
+		cp1, cp2, cp3 *facts.Host // nil did not answer
+		worker        facts.Host
+		want          []string // "host: message" of what blocks; part of it
+	}{
+		{name: "new", cp1: &bare, cp2: &bare, cp3: &bare},
+		{name: "new, one does not answer", cp1: &bare, cp3: &bare, want: []string{": cp2 does not answer"}},
+		{name: "new, two do not answer", cp3: &bare, want: []string{": cp1 and cp2 do not answer"}},
+		{name: "foreign manifests", cp1: &bare, cp2: new(host("manifest")), cp3: &bare, want: []string{": cp2 has manifests of static Pods (etcd.yaml, kube-apiserver.yaml)"}},
+		{name: "data of nobody", cp1: &bare, cp2: new(host("data", "manifest")), cp3: new(host("data")), want: []string{": cp2 and cp3 have data of etcd"}},
+		{name: "data of nobody, one does not answer", cp1: &bare, cp2: new(host("data")), want: []string{": cp3 does not answer"}},
+
+		{name: "begun: authorities are there", cp1: new(host("authority")), cp2: &bare, cp3: &bare},
+		{name: "begun: manifests are there", cp1: new(host("authority", "manifest")), cp2: new(host("authority")), cp3: &bare},
+		{name: "begun, and one does not answer", cp1: new(host("authority")), cp2: &bare, want: []string{": cp3 does not answer"}},
+		{name: "begun: a member runs", cp1: &began, cp2: new(host("authority", "manifest")), cp3: new(host("authority"))},
+		{name: "begun: a member runs, one does not answer", cp1: &began, cp2: new(host("authority")), want: []string{": cp3 does not answer"}},
+		{name: "begun with other hosts", cp1: new(host("authority", "data of cp1 alone")), cp2: new(host("authority")), cp3: new(host("authority")),
+			want: []string{": the cluster was begun with other members of etcd than the cluster file has now: cp2 and cp3 are not among them"}},
+		{name: "begun, the manifest is gone", cp1: new(host("authority", "data")), cp2: new(host("authority")), cp3: new(host("authority"))},
+
+		{name: "living", cp1: &lives, cp2: &lives, cp3: &lives},
+		{name: "living, one does not answer", cp1: &lives, cp2: &lives},
+		{name: "living, most do not answer", cp1: &lives},
+		{name: "living, data is gone", cp1: &lives, cp2: new(host("authority", "manifest", "formed")), cp3: &lives, want: []string{"cp2: the data of its etcd member is gone"}},
+		{name: "living, a machine was installed anew", cp1: &lives, cp2: &bare, cp3: &lives, want: []string{"cp2: the data of its etcd member is gone"}},
+		{name: "living, all data is gone", cp1: new(host("formed")), cp2: new(host("formed")), cp3: new(host("formed")),
+			want: []string{"cp1: the data", "cp2: the data", "cp3: the data"}},
+		{name: "living, most data is gone", cp1: &lives, cp2: new(host("formed")), cp3: new(host("formed")), want: []string{"cp2: the data", "cp3: the data"}},
+		{name: "living, and hosts are added", cp1: new(host("authority", "formed", "data of cp1 alone")), cp2: &bare, cp3: &bare,
+			want: []string{"cp2: it shall carry a member of etcd that the cluster does not have", "cp3: it shall carry"}},
+		{name: "a host that carries no member remembers", cp1: &bare, cp2: &bare, cp3: &bare, worker: host("formed"),
+			want: []string{"cp1: it shall carry", "cp2: it shall carry", "cp3: it shall carry"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			hosts := map[string]facts.Host{"w1": c.worker}
+			for name, h := range map[string]*facts.Host{"cp1": c.cp1, "cp2": c.cp2, "cp3": c.cp3} {
+				if h != nil {
+					hosts[name] = *h
+				}
+			}
+			problems := Guard(load(t, three, ""), hosts)
+			if len(problems) != len(c.want) {
+				t.Fatalf("problems are\n%s\nwant %q", text(problems), c.want)
+			}
+			for i, p := range problems {
+				if !p.Blocks || p.Remedy == "" || !strings.HasPrefix(p.Host+": "+p.Message, c.want[i]) {
+					t.Errorf("problem is\n%s\nwant %s", text(problems[i:i+1]), c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func text(problems []plan.Problem) string {
+	var b strings.Builder
+	for _, p := range problems {
+		fmt.Fprintf(&b, "blocks: %t, host %q: %s\n", p.Blocks, p.Host, p)
+	}
+	return b.String()
+}

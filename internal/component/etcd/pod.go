@@ -1,0 +1,114 @@
+package etcd
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	quantity "k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/resource"
+	"github.com/kubewright/kubewright/internal/staticpod"
+)
+
+// pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go).
+func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, image string) (corev1.Pod, error) {
+	own, err := flags(c, h, found)
+	if err != nil {
+		return corev1.Pod{}, err
+	}
+	at := metricsURL(c, h)
+	port, err := strconv.ParseInt(at.Port(), 10, 32)
+	if err != nil {
+		return corev1.Pod{}, fmt.Errorf("etcd.extraArgs.listen-metrics-urls has the port %q", at.Port())
+	}
+	asked := staticpod.Endpoint{Scheme: corev1.URIScheme(strings.ToUpper(at.Scheme)), Host: staticpod.Local(at.Hostname())}
+	return staticpod.Pod(corev1.Container{
+		Name:           "etcd",
+		Command:        staticpod.Command("etcd", own, c.Etcd.ExtraArgs),
+		Image:          image,
+		Resources:      staticpod.Requests(map[corev1.ResourceName]string{corev1.ResourceCPU: "100m", corev1.ResourceMemory: "100Mi"}),
+		LivenessProbe:  asked.Liveness("/livez"),
+		ReadinessProbe: asked.Readiness("/readyz"),
+		StartupProbe:   asked.Startup("/readyz"),
+		Ports:          staticpod.Port(int32(port)),
+	}, []staticpod.Mount{
+		{Name: "etcd-data", Path: c.Etcd.DataDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
+		{Name: "etcd-certs", Path: pkiDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
+	}, map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": clientURL(h)}), nil
+}
+
+// manifest is the file of a Pod. An image of the same name with other content is another Pod.
+func manifest(pod corev1.Pod, image bundle.Part) (resource.File, resource.Probe, error) {
+	return staticpod.Manifest(pod, image.Digest)
+}
+
+// flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions.
+func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]string, error) {
+	quota, err := quantity.ParseQuantity(c.Etcd.Quota)
+	if err != nil {
+		return nil, fmt.Errorf("etcd.quota is %q: %w", c.Etcd.Quota, err)
+	}
+	flags := map[string]string{
+		"name":                           h.Name,
+		"listen-client-urls":             httpsURL(loopback(h), clientPort) + "," + clientURL(h),
+		"advertise-client-urls":          clientURL(h),
+		"listen-peer-urls":               peerURL(h),
+		"initial-advertise-peer-urls":    peerURL(h),
+		"data-dir":                       c.Etcd.DataDir,
+		"cert-file":                      pkiDir + "/server.crt",
+		"key-file":                       pkiDir + "/server.key",
+		"trusted-ca-file":                pkiDir + "/ca.crt",
+		"client-cert-auth":               "true",
+		"peer-cert-file":                 pkiDir + "/peer.crt",
+		"peer-key-file":                  pkiDir + "/peer.key",
+		"peer-trusted-ca-file":           pkiDir + "/ca.crt",
+		"peer-client-cert-auth":          "true",
+		"snapshot-count":                 "10000",
+		"listen-metrics-urls":            metricsURL(c, h).String(),
+		"feature-gates":                  "InitialCorruptCheck=true",
+		"watch-progress-notify-interval": "5s",
+		// kubeadm leaves these to etcd: 2 GiB, and the API server alone compacts.
+		"quota-backend-bytes":       strconv.FormatInt(quota.Value(), 10),
+		"auto-compaction-mode":      c.Etcd.CompactionMode,
+		"auto-compaction-retention": c.Etcd.CompactionRetention,
+		// kubeadm's first member is alone, and others join it one by one; these start at once.
+		"initial-cluster": initialCluster(c),
+	}
+	if found.Data && found.InitialCluster != "" { // it counts only while there is no data, and any other byte would start the member anew
+		flags["initial-cluster"] = found.InitialCluster
+		if found.InitialClusterState != "" {
+			flags["initial-cluster-state"] = found.InitialClusterState
+		}
+	}
+	return flags, nil
+}
+
+// initialCluster are all members and where they find each other.
+func initialCluster(c *cluster.Cluster) string {
+	var members []string
+	for _, h := range c.EtcdHosts() {
+		members = append(members, h.Name+"="+peerURL(h))
+	}
+	return strings.Join(members, ",")
+}
+
+// answers asks a member whether it is ready, which it is only with most of the others.
+func answers(c *cluster.Cluster, h v1alpha1.Host) resource.Probe {
+	u := *metricsURL(c, h)
+	if staticpod.Local(u.Hostname()) == "" {
+		u.Host = net.JoinHostPort(loopback(h), u.Port())
+	}
+	u.Path = "/readyz"
+	p := resource.HTTPAnswers{Name: "etcd", URL: u.String()}
+	if u.Scheme == "https" {
+		p.CA, p.Certificate = pkiDir+"/ca.crt", pkiDir+"/healthcheck-client"
+	}
+	return p
+}

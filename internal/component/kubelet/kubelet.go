@@ -1,0 +1,127 @@
+// Package kubelet makes hosts nodes: Kubernetes' programs, the kubelet with its settings as kubeadm has them, and the credentials that it begins with. It decides by the
+// model, the bundle and what machines are, and does nothing itself. Which container runtime there is, is for others to know.
+package kubelet
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+	"github.com/kubewright/kubewright/internal/staticpod"
+)
+
+// Programs and Step are the names of the steps on each host.
+const (
+	Programs = "kubernetes programs"
+	Step     = "kubelet"
+)
+
+const (
+	kubernetesDir = "/etc/kubernetes"
+	// dir is where the kubelet has what it needs, and what Pods have.
+	dir = "/var/lib/kubelet"
+)
+
+// Input is what steps are made of.
+type Input struct {
+	// Cluster is what shall be. Each host that answered has its InternalAddresses.
+	Cluster *cluster.Cluster
+	// Hosts are those that answered, by name.
+	Hosts map[string]facts.Host
+	// Bundle is the node software.
+	Bundle *bundle.Bundle
+	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
+	RuntimeEndpoint string
+	// RuntimeUnit is its unit: "containerd.service".
+	RuntimeUnit string
+	// AfterPrograms is what the programs wait for; may be nil.
+	AfterPrograms func(host string) []plan.Condition
+	// After is what the kubelet waits for besides its program: the container runtime and the cluster's authority, and on workers an API server with what lets kubelets join; may be nil.
+	After func(host string) []plan.Condition
+}
+
+// Steps are two steps for each node that answered, and what stands in their way.
+func Steps(in Input) ([]plan.Step, []plan.Problem) {
+	const name = "kubernetes"
+	blob, found := in.Bundle.Program(name)
+	if !found {
+		return nil, []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the bundle of Kubernetes %s has no program %s", in.Bundle.Kubernetes, name),
+			Remedy: "Build it again with \"kubewright bundle build\""}}
+	}
+	program := resource.Program{Name: name, Path: bundle.ProgramPath(name), Blob: blob.Digest.String(), Size: blob.Size, Commands: blob.Commands}
+	var steps []plan.Step
+	var problems []plan.Problem
+	for _, h := range in.Cluster.Nodes() {
+		f, answered := in.Hosts[h.Name]
+		if !answered {
+			continue
+		}
+		// It is large, and comes while other things are done; a kubelet that runs goes on with the one that it was started from.
+		first := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Programs}, Resources: []resource.Resource{program}}
+		if in.AfterPrograms != nil {
+			first.Requires = in.AfterPrograms(h.Name)
+		}
+		config, err := configuration(in, f)
+		if err != nil {
+			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error(), Remedy: "Correct kubelet.config in the cluster file"})
+			continue
+		}
+		s := plan.Step{
+			StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
+			Resources: resources(in, h, f, program, config),
+			Requires:  []plan.Condition{plan.After(first.StepID)},
+			Ensures: []resource.Probe{
+				resource.UnitActive{Name: unit},
+				resource.HTTPAnswers{Name: "kubelet", URL: "http://127.0.0.1:10248/healthz"},
+			},
+		}
+		if in.After != nil {
+			s.Requires = append(s.Requires, in.After(h.Name)...)
+		}
+		steps = append(steps, first, s)
+	}
+	return steps, problems
+}
+
+// resources are what a kubelet is on a host.
+func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program, config string) []resource.Resource {
+	files := []resource.File{
+		resource.NewFile(dir+"/config.yaml", config),
+		resource.NewFile(dir+"/kubeadm-flags.env", environment(in.Cluster, h, f)),
+		resource.NewFile("/etc/systemd/system/"+unit, service(in.RuntimeUnit)),
+		resource.NewFile("/etc/systemd/system/"+unit+".d/10-kubeadm.conf", dropIn(f, program)),
+	}
+	list := []resource.Resource{
+		resource.Directory{Path: kubernetesDir, Purge: true}, // kubelets put credentials there
+		resource.Directory{Path: staticpod.Dir, Mode: 0o700}, // as kubeadm makes it
+		resource.Directory{Path: dir, Mode: 0o700, Purge: true},
+		// "kubeadm upgrade" asks it for the runtime (GetNodeRegistration in cmd/kubeadm/app/util/config/cluster.go).
+		resource.NewFile(dir+"/instance-config.yaml", fmt.Sprintf("containerRuntimeEndpoint: %q\n", in.RuntimeEndpoint)),
+	}
+	var restart []resource.ID
+	for _, file := range files {
+		list, restart = append(list, file), append(restart, file.ID())
+	}
+	node := pki.Request{
+		Authority: pki.Kubernetes, CommonName: "system:node:" + h.Name, Organizations: []string{"system:nodes"}, Client: true,
+		Algorithm: pki.Algorithm(in.Cluster.Certificates.Algorithm), Validity: in.Cluster.CertificateValidity(),
+	}
+	var credentials, joined resource.Resource
+	if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
+		credentials = resource.KubeletIdentity{Cluster: in.Cluster.Name, Server: in.Cluster.EndpointURL(), Request: node}
+	} else {
+		credentials = resource.KubeletBootstrap{Cluster: in.Cluster.Name, Server: in.Cluster.EndpointURL(), Node: h.Name}
+		joined = resource.KubeletJoined{Node: h.Name}
+	}
+	list = append(list, credentials, resource.Unit{Name: unit, Active: true, Enabled: true, RestartOn: append(restart, credentials.ID())})
+	if joined != nil {
+		list = append(list, joined)
+	}
+	return list
+}
