@@ -53,6 +53,7 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 	if held, err := env.Files.List(manifests); err == nil && len(held) > 0 {
 		f.Carries = append(f.Carries, manifests)
 	}
+	f.NameServers = g.nameServers()
 	f.WritesHosts = g.writesHosts()
 	_, err = env.Files.Stat("/lib/modules/" + f.Kernel)
 	f.LoadModules = capabilities&(1<<unix.CAP_SYS_MODULE) != 0 && err == nil
