@@ -62,6 +62,7 @@ func Render(t *testing.T, steps []plan.Step, problems []plan.Problem) string {
 			}
 			fmt.Fprintf(&text, "  %s %s\n", e.Kind, spec(t, e))
 			if o, ok := r.(resource.KubeObject); ok {
+				checkObject(t, o)
 				b, err := yaml.JSONToYAML(o.Object)
 				if err != nil {
 					t.Fatal(err)
