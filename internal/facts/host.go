@@ -43,6 +43,8 @@ type Host struct {
 	OtherFirewalls []string `json:"otherFirewalls,omitempty"`
 	// Carries is what else runs or shall run containers on it: active units such as "docker.service", and "/etc/kubernetes/manifests" if that holds something.
 	Carries []string `json:"carries,omitempty"`
+	// NameServers are those that /etc/resolv.conf names.
+	NameServers []string `json:"nameServers,omitempty"`
 	// WritesHosts is the file that has cloud-init write /etc/hosts at each boot, and how: "/etc/cloud/cloud.cfg: manage_etc_hosts: true". Empty if it does not.
 	WritesHosts string `json:"writesHosts,omitempty"`
 	// SELinux is "enforcing", "permissive", or empty where there is none.

@@ -25,18 +25,25 @@ func flannelObjects(in Input) ([]resource.KubeObject, error) {
 		return nil, fmt.Errorf("the configuration of flannel cannot be written as JSON: %w", err)
 	}
 	configuration := string(b) + "\n"
-	arguments := []string{"--kube-subnet-mgr", "--iface=$(HOST_IP)"}
-	if *in.Cluster.Network.Masquerade {
-		arguments = append(arguments, "--ip-masq")
-	}
 	return resource.ObjectsOf(in.API, Component, flannelManifest, map[string]any{
 		"configuration": configuration,
 		"digest":        resource.DigestOf([]byte(configuration)),
 		"image":         image,
-		"arguments":     arguments,
+		"arguments":     flannelArguments(in.Cluster),
 		"endpoint":      in.Cluster.Endpoint.Name,
 		"port":          strconv.Itoa(in.Cluster.Cluster.APIServer.Port),
 	})
+}
+
+func flannelArguments(c *cluster.Cluster) []string {
+	arguments := []string{"--kube-subnet-mgr", "--iface=$(HOST_IP)"}
+	if ranges := c.Network.PodRanges; len(ranges) == 2 && strings.Contains(ranges[0], ":") {
+		arguments = append(arguments, "--public-ipv6=$(HOST_IP)") // with both families, --iface alone is of use for IPv4 (LookupExtIface in pkg/ipmatch)
+	}
+	if *c.Network.Masquerade {
+		arguments = append(arguments, "--ip-masq")
+	}
+	return arguments
 }
 
 func flannelEnsures(in Input) []resource.Probe {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
@@ -35,7 +37,7 @@ func Golden(t *testing.T, name string, steps []plan.Step, problems []plan.Proble
 	}
 }
 
-// Render writes down steps and problems: resources as they travel, and the content of files.
+// Render writes down steps and problems: resources as they travel, the content of files, and objects as people read them.
 func Render(t *testing.T, steps []plan.Step, problems []plan.Problem) string {
 	t.Helper()
 	var text strings.Builder
@@ -59,6 +61,14 @@ func Render(t *testing.T, steps []plan.Step, problems []plan.Problem) string {
 				t.Errorf("no agent understands %s: %v", r.ID(), err)
 			}
 			fmt.Fprintf(&text, "  %s %s\n", e.Kind, spec(t, e))
+			if o, ok := r.(resource.KubeObject); ok {
+				checkObject(t, o)
+				b, err := yaml.JSONToYAML(o.Object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text.WriteString(indent(string(b)))
+			}
 			if f, ok := r.(resource.File); ok {
 				if f.Digest != resource.DigestOf(f.Content) {
 					t.Errorf("%s has not the content that its digest says", f.Path)
@@ -80,17 +90,18 @@ func Render(t *testing.T, steps []plan.Step, problems []plan.Problem) string {
 	return text.String()
 }
 
-// spec is a resource without digests of content, which is shown.
+// spec is a resource without what is shown below it: digests of content, and objects.
 func spec(t *testing.T, e resource.Encoded) string {
 	t.Helper()
-	if e.Kind != "file" {
+	shown := map[string]string{"file": "digest", "object": "object"}[e.Kind]
+	if shown == "" {
 		return string(e.Spec)
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(e.Spec, &fields); err != nil {
 		t.Fatal(err)
 	}
-	delete(fields, "digest")
+	delete(fields, shown)
 	b, err := json.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)

@@ -1,16 +1,16 @@
 package dns
 
-import (
-	"strings"
+import "github.com/kubewright/kubewright/internal/cluster"
 
-	"github.com/kubewright/kubewright/internal/cluster"
-)
-
-// corefile is the user's, or that of kubeadm v1.37.1 with the user's name servers. CoreDNS reads it again when it changes.
-func corefile(c *cluster.Cluster) string {
-	servers := "/etc/resolv.conf" // the node's, by the Pod's dnsPolicy
-	if upstream := c.Addons.CoreDNS.Upstream; len(upstream) > 0 {
-		servers = strings.Join(upstream, " ")
+// corefile is that of kubeadm v1.37.1, with who is asked for names outside of the cluster, if anybody. CoreDNS reads it again when it changes.
+func corefile(c *cluster.Cluster, upstream string) string {
+	forward, loop := "", ""
+	if upstream != "" {
+		forward = `    forward . ` + upstream + ` {
+       max_concurrent 1000
+    }
+`
+		loop = "    loop\n" // finds out whether it asks itself
 	}
 	domain := c.Network.DNSDomain
 	return `.:53 {
@@ -25,15 +25,11 @@ func corefile(c *cluster.Cluster) string {
        ttl 30
     }
     prometheus :9153
-    forward . ` + servers + ` {
-       max_concurrent 1000
-    }
-    cache 30 {
+` + forward + `    cache 30 {
        disable success ` + domain + `
        disable denial ` + domain + `
     }
-    loop
-    reload
+` + loop + `    reload
     loadbalance
 }
 `

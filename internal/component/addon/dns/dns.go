@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
@@ -22,6 +23,8 @@ const (
 type Input struct {
 	// Cluster is what shall be.
 	Cluster *cluster.Cluster
+	// Hosts are those that answered, by name.
+	Hosts map[string]facts.Host
 	// Bundle is the node software.
 	Bundle *bundle.Bundle
 	// API is how Executor reaches the Kubernetes API.
@@ -50,7 +53,8 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		return nil, []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the bundle of Kubernetes %s has no image coredns", in.Bundle.Kubernetes),
 			Remedy: "Build it again with \"kubewright bundle build\""}}
 	}
-	values := map[string]any{"image": image.Name, "corefile": corefile(in.Cluster), "replicas": in.Cluster.Addons.CoreDNS.Replicas}
+	servers, problems := upstream(in)
+	values := map[string]any{"image": image.Name, "corefile": corefile(in.Cluster, servers), "replicas": in.Cluster.Addons.CoreDNS.Replicas}
 	addService(values, in.Cluster.ServiceAddress(serviceAddress))
 	objects, err := resource.ObjectsOf(in.API, Component, manifest, values)
 	if err != nil {
@@ -58,7 +62,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	}
 	step.Resources = resource.OnlyObjects(in.API, Component, objects)
 	step.Ensures = []resource.Probe{resource.Rollout{API: in.API, Kind: "Deployment", Namespace: "kube-system", Name: "coredns"}}
-	return []plan.Step{step}, nil
+	return []plan.Step{step}, problems
 }
 
 // addService says at which addresses the Service is: kubeadm has one of the first family; where there are two, kubelets name both to Pods, so it is at both.
