@@ -13,7 +13,7 @@ TEST_PACKAGES = qemu-system-x86 skopeo
 BENCH_PACKAGES = ansible-core
 
 # The modules in distro that hold programs of our own.
-OWN_MODULES = cni
+OWN_MODULES = approver cni
 
 # The versions of Kubernetes that the tests use.
 VERSIONS = v1.37.1 v1.36.4
