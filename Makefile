@@ -12,6 +12,9 @@ TEST_PACKAGES = qemu-system-x86 skopeo
 # What it is measured against.
 BENCH_PACKAGES = ansible-core
 
+# The modules in distro that hold programs of our own.
+OWN_MODULES = approver cni
+
 # The versions of Kubernetes that the tests use.
 VERSIONS = v1.37.1 v1.36.4
 
@@ -35,6 +38,7 @@ demo: machine-packages bundle-packages build ## make five local machines hosts o
 .PHONY: test
 test: test-packages build lint bundles ## all tests that a change must pass (root)
 	$(GO) test ./api/... ./cmd/... ./internal/... .
+	@for m in $(OWN_MODULES); do $(GO) test -C distro/$$m ./... || exit; done
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
@@ -56,6 +60,7 @@ bench: bench-packages bundles ## measure (root): 1,000 and 5,000 hosts; machines
 lint: ## formatting, vet and linters
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }
 	$(GO) vet -tags=ownkernel ./...
+	@for m in $(OWN_MODULES); do $(GO) vet -C distro/$$m ./... || exit; done
 	$(GO) tool -modfile=tools/go.mod staticcheck -tags=ownkernel ./...
 	$(GO) tool -modfile=tools/go.mod errcheck -tags=ownkernel -exclude tools/errcheck.txt ./...
 

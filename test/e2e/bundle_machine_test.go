@@ -91,7 +91,7 @@ func TestProgramsOnAMachine(t *testing.T) {
 			for image, command := range map[string]string{
 				"/agnhost:": "/agnhost --version", "/coredns:": "/coredns -version", "/etcd:": "etcd --version", "/flannel:": "/opt/bin/flanneld --version",
 				"/kube-apiserver:": "kube-apiserver --version", "/kube-controller-manager:": "kube-controller-manager --version",
-				"/kube-scheduler:": "kube-scheduler --version", "/kube-proxy:": "kube-proxy --version", "/metrics-server:": "/metrics-server --version", "/pause:": "/pause -v",
+				"/kube-scheduler:": "kube-scheduler --version", "/kube-proxy:": "kube-proxy --version", "/kubewright-approver:": "/kubewright-approver --version", "/metrics-server:": "/metrics-server --version", "/pause:": "/pause -v",
 			} {
 				if strings.Contains(p.Name, image) {
 					says("ctr run --rm "+p.Name+" version "+command, strings.TrimPrefix(p.Version, "v"))

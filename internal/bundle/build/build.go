@@ -286,7 +286,7 @@ func (b *builder) component(ctx context.Context, c Component) (record, error) {
 	}
 	var r record
 	err = b.once(ctx, c.name, key, false, &r, func(dir string, say func(string)) error {
-		sum, err := sourceSum(c.pin.sum(), c.Module, c.pin.version)
+		sum, err := c.sourceSum()
 		if err != nil {
 			return err
 		}

@@ -222,8 +222,11 @@ func isPackage(line string) bool {
 	return line != "" && !strings.ContainsAny(line, " \t#") && !strings.HasPrefix(line, "go:")
 }
 
-// download makes sure of upstream's module and returns the directory it lies in.
+// download makes sure of the component's module and returns the directory it lies in.
 func (t toolchain) download(ctx context.Context, c Component) (string, error) {
+	if c.pin.own {
+		return c.pin.dir, nil
+	}
 	out, err := t.output(ctx, c.pin.dir, "go", "mod", "download", "-json", "-modfile="+c.pin.mod, c.Module)
 	var m struct{ Dir, Error string }
 	if jsonErr := json.Unmarshal(out, &m); err == nil && jsonErr != nil {

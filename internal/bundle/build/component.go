@@ -17,7 +17,7 @@ import (
 // Component says how a component is built, whatever its version: distro/NAME/component.yaml. Strings may contain ${version} ("v3.7.3"),
 // ${number} ("3.7.3"), ${major} ("3"), ${minor} ("7"), ${commit} and ${date} (RFC 3339).
 type Component struct {
-	Module   string        `json:"module"`   // upstream's Go module: its version is the component's
+	Module   string        `json:"module"`   // upstream's Go module: its version is the component's; or that of go.mod itself, of what is Kubewright's own
 	Within   string        `json:"within"`   // the component whose go.mod is used; its own if empty
 	Licence  string        `json:"licence"`  // SPDX expression
 	Test     bool          `json:"test"`     // only tests use it
@@ -188,6 +188,7 @@ type pin struct {
 	dir     string // in which the go command runs
 	mod     string // path of the file; its sums are beside it
 	version string // of upstream's module
+	own     bool   // the module is the go.mod's own: there is no upstream
 }
 
 func (p pin) sum() string { return strings.TrimSuffix(p.mod, ".mod") + ".sum" }
@@ -216,6 +217,9 @@ func findPin(distro string, c Component, r Release) (pin, error) {
 		m, err := modfile.ParseLax(file, b, nil)
 		if err != nil {
 			return pin{}, invalid("%w", err)
+		}
+		if m.Module != nil && m.Module.Mod.Path == c.Module {
+			return pin{dir: dir, mod: file, version: want, own: true}, nil
 		}
 		for _, req := range m.Require {
 			if req.Mod.Path == c.Module && req.Mod.Version == want {

@@ -43,7 +43,7 @@ func TestDeclared(t *testing.T) {
 			}
 			p := c.pin
 			used[p.mod] = true
-			if _, err := sourceSum(p.sum(), c.Module, p.version); err != nil {
+			if _, err := c.sourceSum(); err != nil {
 				t.Error(err)
 			}
 			if err := c.checkLayers(layers); err != nil {

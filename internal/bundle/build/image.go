@@ -29,6 +29,9 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 		about[bundle.LicencesAnnotation] += " AND LicenseRef-see-usr-share-doc-of-the-image"
 	}
 	about[bundle.AboutAnnotation] = fmt.Sprintf("Built by Kubewright from upstream's module %s, not by upstream", about[bundle.SourceAnnotation])
+	if c.pin.own {
+		about[bundle.AboutAnnotation] = "Kubewright's own, built from " + about[bundle.SourceAnnotation]
+	}
 
 	var adds []mutate.Addendum
 	add := func(l Layer, a map[string]string, by string) {

@@ -101,19 +101,42 @@ func (c Component) key(t toolchain) (string, error) {
 	if len(c.Requires.Programs) > 0 {
 		fmt.Fprintln(sum, t.cc, libraryVersions(c.Requires.Packages))
 	}
-	files, err := filepath.Glob(filepath.Join(c.dir, "*.go"))
+	add := func(name, file string) error {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "%s %d\n", name, len(b))
+		sum.Write(b)
+		return nil
+	}
+	sources, err := sources(c.dir)
 	if err != nil {
 		return "", err
 	}
-	for _, f := range append(files, filepath.Join(c.dir, "component.yaml"), c.pin.mod, c.pin.sum()) {
-		b, err := os.ReadFile(f)
-		if err != nil {
+	for _, name := range sources {
+		if err := add(name, filepath.Join(c.dir, name)); err != nil {
 			return "", err
 		}
-		fmt.Fprintf(sum, "%s %d\n", filepath.Base(f), len(b))
-		sum.Write(b)
+	}
+	for _, f := range []string{filepath.Join(c.dir, "component.yaml"), c.pin.mod, c.pin.sum()} {
+		if err := add(filepath.Base(f), f); err != nil {
+			return "", err
+		}
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// sources are the files of Go in a component's directory and below it, without tests.
+func sources(dir string) ([]string, error) {
+	var list []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
+			list = append(list, name)
+		}
+		return err
+	})
+	return list, err
 }
 
 // libraryVersions are the versions of installed packages that are linked in, as far as Debian's package manager knows them.
@@ -139,16 +162,20 @@ func libraryVersions(packages []string) string {
 	return strings.Join(found, "\n")
 }
 
-// sourceSum is the digest of a module in a go.sum.
-func sourceSum(file, module, version string) (string, error) {
+// sourceSum is the digest of upstream's module in go.sum; empty for what is Kubewright's own.
+func (c Component) sourceSum() (string, error) {
+	if c.pin.own {
+		return "", nil
+	}
+	file := c.pin.sum()
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
 	}
 	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == module && f[1] == version {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == c.Module && f[1] == c.pin.version {
 			return f[2], nil
 		}
 	}
-	return "", invalid("%s has no sum of %s %s", file, module, version)
+	return "", invalid("%s has no sum of %s %s", file, c.Module, c.pin.version)
 }

@@ -19,6 +19,7 @@ var images = map[string][]v1alpha1.Role{
 	"kube-proxy":              {v1alpha1.ControlPlane, v1alpha1.Worker},
 	"flannel":                 {v1alpha1.ControlPlane, v1alpha1.Worker},
 	"coredns":                 {v1alpha1.ControlPlane, v1alpha1.Worker},
+	"kubewright-approver":     {v1alpha1.ControlPlane, v1alpha1.Worker},
 	"metrics-server":          {v1alpha1.Worker},
 	"kubewright-approver":     {v1alpha1.ControlPlane},
 }

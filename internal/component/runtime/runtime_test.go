@@ -59,7 +59,7 @@ func testBundle() *bundle.Bundle {
 	b.Parts = append(b.Parts, bundle.Part{Kind: bundle.Programs, Name: "cni",
 		Blobs: []bundle.Blob{{Digest: hash("b"), Size: 2000, MediaType: bundle.ProgramLayer, Title: "cni", Commands: []string{"bridge", "host-local"}}}})
 	for _, n := range []string{"coredns/coredns:v1.14.6", "etcd:3.7.3-0", "kube-apiserver:v1.37.1", "kube-controller-manager:v1.37.1", "kube-proxy:v1.37.1",
-		"kube-scheduler:v1.37.1", "metrics-server/metrics-server:v0.9.0", "pause:3.10.2", "flannel:v0.28.4"} {
+		"kube-scheduler:v1.37.1", "metrics-server/metrics-server:v0.9.0", "pause:3.10.2", "flannel:v0.28.4", "kubewright-approver:v0.1.0"} {
 		b.Parts = append(b.Parts, bundle.Part{Kind: bundle.Image, Name: "registry.k8s.io/" + n, Digest: hash("c").String()})
 	}
 	b.Parts = append(b.Parts, bundle.Part{Kind: bundle.Image, Name: "registry.k8s.io/e2e-test-images/agnhost:2.66.1", Digest: hash("d").String(), Test: true})
@@ -159,11 +159,11 @@ func TestImages(t *testing.T) {
 		etcd  bool
 		want  string
 	}{
-		{[]v1alpha1.Role{v1alpha1.ControlPlane}, true, "coredns etcd flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler pause"},
-		{[]v1alpha1.Role{v1alpha1.ControlPlane}, false, "coredns flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler pause"},
+		{[]v1alpha1.Role{v1alpha1.ControlPlane}, true, "coredns etcd flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubewright-approver pause"},
+		{[]v1alpha1.Role{v1alpha1.ControlPlane}, false, "coredns flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubewright-approver pause"},
 		{[]v1alpha1.Role{v1alpha1.Etcd}, true, "etcd pause"},
-		{[]v1alpha1.Role{v1alpha1.Worker}, false, "coredns flannel kube-proxy metrics-server pause"},
-		{[]v1alpha1.Role{v1alpha1.LoadBalancer, v1alpha1.Worker}, false, "coredns flannel kube-proxy metrics-server pause"},
+		{[]v1alpha1.Role{v1alpha1.Worker}, false, "coredns flannel kube-proxy kubewright-approver metrics-server pause"},
+		{[]v1alpha1.Role{v1alpha1.LoadBalancer, v1alpha1.Worker}, false, "coredns flannel kube-proxy kubewright-approver metrics-server pause"},
 	} {
 		var got []string
 		for _, i := range imagesOf(testBundle(), v1alpha1.Host{Roles: c.roles}, c.etcd) {
