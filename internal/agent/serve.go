@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/kube"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -31,7 +32,7 @@ const Dir = resource.Dir
 
 // ServeOptions are the machine that an agent works on.
 type ServeOptions struct {
-	// Env is the machine; its Blob, Kept and Progress are the agent's business.
+	// Env is the machine; its Kube, Blob, Kept and Progress are the agent's business.
 	Env resource.Env
 	// Facts says what the machine is.
 	Facts func(ctx context.Context, env *resource.Env) (facts.Host, error)
@@ -58,8 +59,11 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 	work, cut := context.WithCancel(ctx)
 	defer cut()
 	a.work = work
+	api := &kube.Pool{}
+	defer api.Close()
 	a.env = func() *resource.Env {
 		env := a.options.Env
+		env.Kube = api
 		env.Kept = a.owned.kept
 		env.Blob = a.blob
 		env.Sign = func(ctx context.Context, of resource.ID, request []byte) ([]byte, error) {

@@ -2,12 +2,28 @@ package resource
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewright/kubewright/internal/kube"
 )
 
 // BootstrapToken is the token (Secret of type bootstrap.kubernetes.io/token in kube-system) that kubelets join with, for an hour.
 type BootstrapToken struct {
 	API API `json:"api"`
 }
+
+const (
+	// tokenLife is for how long a token is good.
+	tokenLife = time.Hour
+	// tokenLeft is how much of that has to be left when a run begins to use it.
+	tokenLeft = 10 * time.Minute
+)
 
 // ID is the same everywhere.
 func (b BootstrapToken) ID() ID { return ID{"bootstrap-token", "kubelets"} }
@@ -18,16 +34,106 @@ func (b BootstrapToken) Secrets() []string { return []string{BootstrapTokenSecre
 // OfCluster says that it is the cluster's.
 func (b BootstrapToken) OfCluster() {}
 
-// Observe is not there yet.
-func (r BootstrapToken) Observe(context.Context, *Env) (Observed, error) {
-	return Observed{}, errNotYet
+// tokenForm is BootstrapTokenPattern of k8s.io/cluster-bootstrap/token/api.
+var tokenForm = regexp.MustCompile(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
+
+// token asks for the token.
+func (b BootstrapToken) token(ctx context.Context, env *Env) (id, secret string, err error) {
+	if env.Secret == nil {
+		return "", "", errors.New("nobody is there to ask for the token that kubelets join with")
+	}
+	value, err := env.Secret(ctx, b.ID(), BootstrapTokenSecret)
+	if err != nil {
+		return "", "", fmt.Errorf("asking for the token that kubelets join with: %w", err)
+	}
+	parts := tokenForm.FindStringSubmatch(string(value))
+	if parts == nil {
+		return "", "", errors.New("the token that kubelets join with is not of the form ID.SECRET")
+	}
+	return parts[1], parts[2], nil
 }
 
-// Diff is not there yet.
-func (r BootstrapToken) Diff(Observed) []Change { return nil }
+func tokenRef(id string) kube.Ref {
+	return kube.Ref{APIVersion: "v1", Kind: secretKind, Namespace: "kube-system", Name: "bootstrap-token-" + id}
+}
 
-// Apply is not there yet.
-func (r BootstrapToken) Apply(context.Context, *Env) error { return errNotYet }
+// Observe looks whether the token is known and for how long. The token is made for each run: before there is one to ask, there is none.
+func (b BootstrapToken) Observe(ctx context.Context, env *Env) (Observed, error) {
+	c, err := b.API.open(ctx, env)
+	if b.API.unmade(err) || err == nil && env.Secret == nil {
+		return Observed{State: Absent}, nil
+	}
+	if err != nil {
+		return Observed{}, err
+	}
+	id, secret, err := b.token(ctx, env)
+	if err != nil {
+		return Observed{}, err
+	}
+	live, err := c.Get(ctx, tokenRef(id))
+	if kube.IsNotFound(err) {
+		return Observed{State: Absent}, nil
+	}
+	if err != nil {
+		return Observed{}, passing(fmt.Errorf("reading the token that kubelets join with: %w", err))
+	}
+	until, err := time.Parse(time.RFC3339, dataOf(live, "expiration"))
+	if err != nil || dataOf(live, "token-secret") != secret || until.Sub(env.Kernel.Now()) < tokenLeft {
+		return Observed{State: Absent}, nil
+	}
+	return Observed{State: Present}, nil
+}
 
-// Undo is not there yet.
-func (r BootstrapToken) Undo(context.Context, *Env, Observed) error { return errNotYet }
+// dataOf is a value of a Secret.
+func dataOf(secret *unstructured.Unstructured, key string) string {
+	s, _, _ := unstructured.NestedString(secret.Object, "data", key)
+	b, _ := base64.StdEncoding.DecodeString(s) // what is no base64 is not what was looked for
+	return string(b)
+}
+
+// Diff says that it comes.
+func (b BootstrapToken) Diff(o Observed) []Change {
+	if o.State == Absent {
+		return []Change{{What: "present", Old: "absent", New: "present", Why: "for an hour"}}
+	}
+	return nil
+}
+
+// Apply has the API know the token, as kubeadm does (BootstrapTokenToSecret and the defaults of cmd/kubeadm/app/apis/bootstraptoken/v1).
+func (b BootstrapToken) Apply(ctx context.Context, env *Env) error {
+	c, err := b.API.open(ctx, env)
+	if err != nil {
+		return err
+	}
+	id, secret, err := b.token(ctx, env)
+	if err != nil {
+		return err
+	}
+	r := tokenRef(id)
+	data := map[string]any{}
+	for key, value := range map[string]string{
+		"token-id":                       id,
+		"token-secret":                   secret,
+		"description":                    "The token that kubelets join with while Kubewright applies",
+		"expiration":                     env.Kernel.Now().Add(tokenLife).UTC().Format(time.RFC3339),
+		"usage-bootstrap-authentication": "true",
+		"usage-bootstrap-signing":        "true",
+		"auth-extra-groups":              "system:bootstrappers:kubeadm:default-node-token",
+	} {
+		data[key] = base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	_, err = c.Apply(ctx, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": r.APIVersion, "kind": r.Kind, "metadata": map[string]any{"namespace": r.Namespace, "name": r.Name},
+		"type": "bootstrap.kubernetes.io/token", "data": data,
+	}}, false)
+	switch {
+	case kube.QuotesObject(err):
+		return errors.New("the API does not take the token that kubelets join with; what it says is not shown, because it is of a secret")
+	case err != nil:
+		return passing(fmt.Errorf("giving the API the token that kubelets join with: %w", err))
+	}
+	return nil
+}
+
+// Undo leaves it: it expires.
+func (b BootstrapToken) Undo(context.Context, *Env, Observed) error { return nil }

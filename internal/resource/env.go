@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubewright/kubewright/internal/kube"
 	"github.com/kubewright/kubewright/internal/pki"
 )
 
@@ -21,6 +22,8 @@ type Env struct {
 	Systemd Systemd
 	Kernel  Kernel
 	Exec    Exec
+	// Kube keeps connections to the Kubernetes API; nil makes one each time.
+	Kube *kube.Pool
 	// Blob is content by digest ("sha256:…"). What it returns is verified by then: a reader that ends without an error had the right content.
 	Blob func(ctx context.Context, digest string) (io.ReadCloser, error)
 	// Kept is the content of a file that a Keeper replaced, by digest.

@@ -4,17 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-)
 
-// API is how resources on a control plane reach the Kubernetes API.
-type API struct {
-	// Kubeconfig on the machine; /etc/kubernetes/admin.conf if empty.
-	Kubeconfig string `json:"kubeconfig,omitempty"`
-	// Servers are all API servers, the machine's own first: "10.0.0.11:6443". The first one that is ready is asked.
-	Servers []string `json:"servers"`
-	// New says that the cluster is to be made: while no API server answers, nothing is there.
-	New bool `json:"new,omitempty"`
-}
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewright/kubewright/internal/kube"
+)
 
 // KubeObject is an object of the Kubernetes API. It is applied by the server (server-side apply, by the field manager "kubewright", with force), and a trial of
 // that (dry run) says how it differs. What it does not say is others' business. It leaves with its KubeObjects, never because another machine applies it now.
@@ -52,24 +46,85 @@ func (k KubeObject) meta() kubeMeta {
 // ID is kind, namespace and name: "ConfigMap kube-system/coredns".
 func (k KubeObject) ID() ID {
 	m := k.meta()
-	name := m.Metadata.Name
-	if m.Metadata.Namespace != "" {
-		name = m.Metadata.Namespace + "/" + name
-	}
-	return ID{"object", m.Kind + " " + name}
+	return ID{"object", kube.Ref{Kind: m.Kind, Namespace: m.Metadata.Namespace, Name: m.Metadata.Name}.String()}
 }
 
 // OfCluster says that it is the cluster's.
 func (k KubeObject) OfCluster() {}
 
-// Observe is not there yet.
-func (r KubeObject) Observe(context.Context, *Env) (Observed, error) { return Observed{}, errNotYet }
+// object is it as it is sent. The types of the API write an empty status and a creation time that is null; both are the server's to say.
+func (k KubeObject) object() (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	if err := u.UnmarshalJSON(k.Object); err != nil {
+		return nil, fmt.Errorf("%s is no object of Kubernetes: %w", k.ID().Name, err)
+	}
+	unstructured.RemoveNestedField(u.Object, "status")
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(u.Object, "spec", "template", "metadata", "creationTimestamp")
+	return u, nil
+}
 
-// Diff is not there yet.
-func (r KubeObject) Diff(Observed) []Change { return nil }
+// Observe has the server try to apply it. What would change are "PATH is" and "PATH becomes".
+func (k KubeObject) Observe(ctx context.Context, env *Env) (Observed, error) {
+	want, err := k.object()
+	if err != nil {
+		return Observed{}, err
+	}
+	c, err := k.API.open(ctx, env)
+	if k.API.unmade(err) {
+		return Observed{State: Absent}, nil
+	}
+	if err != nil {
+		return Observed{}, err
+	}
+	live, err := c.Get(ctx, kube.RefOf(want))
+	if kube.IsNotFound(err) {
+		return Observed{State: Absent}, nil
+	}
+	if err != nil {
+		return Observed{}, k.failed("reading", err)
+	}
+	trial, err := c.Apply(ctx, want, true)
+	if kube.IsInvalid(err) {
+		return Observed{State: Present, Blocked: fmt.Sprintf("%v; what cannot be changed in place needs it to be deleted first, by kubectl", k.failed("trying to apply", err))}, nil
+	}
+	if err != nil {
+		return Observed{}, k.failed("trying to apply", err)
+	}
+	return Observed{State: Present, Values: objectChanges(live, trial)}, nil
+}
 
-// Apply is not there yet.
-func (r KubeObject) Apply(context.Context, *Env) error { return errNotYet }
+// Diff names each field that changes.
+func (k KubeObject) Diff(o Observed) []Change {
+	if o.State == Absent {
+		return []Change{{What: "present", Old: "absent", New: "present"}}
+	}
+	return fieldChanges(o.Values)
+}
 
-// Undo is not there yet.
-func (r KubeObject) Undo(context.Context, *Env, Observed) error { return errNotYet }
+// Apply has the server apply it.
+func (k KubeObject) Apply(ctx context.Context, env *Env) error {
+	want, err := k.object()
+	if err != nil {
+		return err
+	}
+	c, err := k.API.open(ctx, env)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Apply(ctx, want, false); err != nil {
+		return k.failed("applying", err)
+	}
+	return nil
+}
+
+// failed says what failed. What the API says of a secret that it does not take may quote it.
+func (k KubeObject) failed(doing string, err error) error {
+	if k.meta().Kind == secretKind && kube.QuotesObject(err) {
+		return fmt.Errorf("%s %s: the API does not take it; what it says is not shown, because it is of a secret", doing, k.ID().Name)
+	}
+	return passing(fmt.Errorf("%s %s: %w", doing, k.ID().Name, err))
+}
+
+// Undo leaves it: it is the cluster's.
+func (k KubeObject) Undo(context.Context, *Env, Observed) error { return nil }

@@ -2,6 +2,13 @@ package resource
 
 import (
 	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/kubewright/kubewright/internal/kube"
 )
 
 // Rollout asks whether a Deployment, DaemonSet or StatefulSet runs as it was applied last. At most so many Pods of a DaemonSet may be missing as there are nodes that are not ready.
@@ -13,7 +20,101 @@ type Rollout struct {
 }
 
 // ID names what is rolled out: "DaemonSet kube-system/kube-proxy".
-func (p Rollout) ID() ID { return ID{"rollout", p.Kind + " " + p.Namespace + "/" + p.Name} }
+func (p Rollout) ID() ID { return ID{"rollout", p.ref().String()} }
 
-// Check is not there yet.
-func (p Rollout) Check(context.Context, *Env) (string, error) { return "", errNotYet }
+func (p Rollout) ref() kube.Ref {
+	return kube.Ref{APIVersion: "apps/v1", Kind: p.Kind, Namespace: p.Namespace, Name: p.Name}
+}
+
+// Check reads it. What is not well is how many Pods lack, and what keeps one of them.
+func (p Rollout) Check(ctx context.Context, env *Env) (string, error) {
+	if _, err := kube.KindOf("apps/v1", p.Kind); err != nil {
+		return "", err
+	}
+	c, err := p.API.open(ctx, env)
+	if err != nil {
+		return unanswered(ctx, err)
+	}
+	u, err := c.Get(ctx, p.ref())
+	if kube.IsNotFound(err) {
+		return fmt.Sprintf("there is no %s", p.ref()), nil
+	}
+	if err != nil {
+		return unanswered(ctx, err)
+	}
+	why := rolledOut(u, 0)
+	if why == "" {
+		return "", nil
+	}
+	if p.Kind == "DaemonSet" {
+		nodes, err := c.List(ctx, nodeRef(""), "")
+		if err != nil {
+			return unanswered(ctx, err)
+		}
+		unready := int64(0)
+		for _, n := range nodes {
+			if ok, _ := nodeReady(&n); !ok {
+				unready++
+			}
+		}
+		if rolledOut(u, unready) == "" {
+			return "", nil
+		}
+	}
+	why = fmt.Sprintf("%s: %s", p.ref(), why)
+	// What keeps a Pod helps to understand; without it, the numbers have to do.
+	pods, err := podsOf(ctx, c, u)
+	if err != nil {
+		return why, nil
+	}
+	if trouble := podTrouble(pods); trouble != "" {
+		why += "; " + trouble
+	}
+	return why, nil
+}
+
+// rolledOut says what lacks until what was applied last runs everywhere, as kubectl rollout status does (k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go). So many
+// Pods of a DaemonSet may be missing.
+func rolledOut(u *unstructured.Unstructured, missing int64) string {
+	number := func(fields ...string) int64 {
+		n, _, _ := unstructured.NestedInt64(u.Object, fields...)
+		return n
+	}
+	if number("status", "observedGeneration") < u.GetGeneration() {
+		return "its controller has not seen the last change yet"
+	}
+	want := int64(1)
+	if n, ok, _ := unstructured.NestedInt64(u.Object, "spec", "replicas"); ok {
+		want = n
+	}
+	updated, available := number("status", "updatedReplicas"), number("status", "availableReplicas")
+	if u.GetKind() == "DaemonSet" {
+		want, updated, available = number("status", "desiredNumberScheduled"), number("status", "updatedNumberScheduled"), number("status", "numberAvailable")
+	}
+	switch {
+	case updated < want-missing:
+		return fmt.Sprintf("%d of %d Pods are as they were applied last", updated, want)
+	case u.GetKind() == "Deployment" && number("status", "replicas") > updated:
+		return fmt.Sprintf("%d Pods as they were before are still there", number("status", "replicas")-updated)
+	case available < want-missing:
+		return fmt.Sprintf("%d of %d Pods are available", available, want)
+	}
+	return ""
+}
+
+// podsOf are the Pods of what is rolled out.
+func podsOf(ctx context.Context, c *kube.Client, u *unstructured.Unstructured) ([]unstructured.Unstructured, error) {
+	m, _, err := unstructured.NestedMap(u.Object, "spec", "selector")
+	if err != nil {
+		return nil, err
+	}
+	var s metav1.LabelSelector
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(m, &s); err != nil {
+		return nil, err
+	}
+	selector, err := metav1.LabelSelectorAsSelector(&s)
+	if err != nil {
+		return nil, err
+	}
+	return c.List(ctx, kube.Ref{APIVersion: "v1", Kind: "Pod", Namespace: u.GetNamespace()}, selector.String())
+}
