@@ -197,7 +197,7 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 		from = name
 	}
 	w.Session, err = converge.Open(ctx, converge.Options{
-		Cluster: w.cluster, Components: converge.Hosts(w.bundle), Connect: converge.OverSSH(dialer, binary, asking.sudo(f.sudoCommand)),
+		Cluster: w.cluster, Components: converge.Standard(w.bundle), Connect: converge.OverSSH(dialer, binary, asking.sudo(f.sudoCommand)),
 		Blobs: storeBlobs{store}, Events: w.events, LockTimeout: f.lockTimeout,
 		Holder: agent.Holder{Run: w.runID, Who: me, From: from, Since: time.Now(), Doing: doing + " " + w.cluster.Name},
 	})

@@ -6,6 +6,7 @@ import (
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/component/hostprep"
+	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/component/runtime"
 	"github.com/kubewright/kubewright/internal/component/timesync"
 	"github.com/kubewright/kubewright/internal/facts"
@@ -33,10 +34,13 @@ func Hosts(b *bundle.Bundle) Components {
 		clocks := timesync.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: prepared, Provided: func(host string) bool { return hostprep.Provides(b, w.Hosts[host]) }}
 		containers := runtime.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: prepared}
 		ofClocks, ofContainers := timesync.Packages(clocks), runtime.Packages(containers)
+		ofBalancers := loadbalancer.Packages(loadbalancer.Input{Cluster: w.Cluster})
 		all.add(hostprep.Steps(hostprep.Input{
 			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: w.After, TimeServers: timesync.Servers(clocks),
-			Packages: func(host string) []string { return slices.Concat(ofClocks(host), ofContainers(host)) },
-			Replace:  timesync.Replaces(),
+			Packages: func(host string) []string {
+				return slices.Concat(ofClocks(host), ofContainers(host), ofBalancers(host))
+			},
+			Replace: timesync.Replaces(),
 		}))
 		all.add(timesync.Steps(clocks))
 		all.add(runtime.Steps(containers))

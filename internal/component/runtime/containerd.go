@@ -19,6 +19,7 @@ const (
 func containerd() engine {
 	return engine{
 		socket:   containerdSocket,
+		unit:     containerdUnit,
 		packages: []string{"apparmor", "ca-certificates"}, // apparmor loads the profile of containers
 		programs: []string{"runc", "containerd-shim-runc-v2", "containerd", "ctr", "crictl", "cni"},
 		resources: func(in Input, f facts.Host, pause string) []resource.Resource {

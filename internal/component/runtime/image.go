@@ -21,7 +21,6 @@ var images = map[string][]v1alpha1.Role{
 	"coredns":                 {v1alpha1.ControlPlane, v1alpha1.Worker},
 	"kubewright-approver":     {v1alpha1.ControlPlane, v1alpha1.Worker},
 	"metrics-server":          {v1alpha1.Worker},
-	"kubewright-approver":     {v1alpha1.ControlPlane},
 }
 
 // imagesOf are the images of a bundle that a host needs. Those for tests never are.

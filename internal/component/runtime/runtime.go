@@ -36,6 +36,8 @@ type Input struct {
 type engine struct {
 	// socket it listens to kubelets at.
 	socket string
+	// unit of systemd that it is.
+	unit string
 	// packages of the distribution that it needs, by Debian's names.
 	packages []string
 	// programs of the bundle that make it up, in the order in which they come.

@@ -1,0 +1,134 @@
+package converge
+
+import (
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/component/addon/dns"
+	"github.com/kubewright/kubewright/internal/component/addon/metricsserver"
+	"github.com/kubewright/kubewright/internal/component/approver"
+	"github.com/kubewright/kubewright/internal/component/authority"
+	"github.com/kubewright/kubewright/internal/component/clusterobjects"
+	"github.com/kubewright/kubewright/internal/component/controlplane"
+	"github.com/kubewright/kubewright/internal/component/etcd"
+	"github.com/kubewright/kubewright/internal/component/hostprep"
+	"github.com/kubewright/kubewright/internal/component/kubelet"
+	"github.com/kubewright/kubewright/internal/component/kubeproxy"
+	"github.com/kubewright/kubewright/internal/component/loadbalancer"
+	"github.com/kubewright/kubewright/internal/component/network"
+	"github.com/kubewright/kubewright/internal/component/node"
+	"github.com/kubewright/kubewright/internal/component/runtime"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Standard are all components of a cluster, in the order in which a person would build it.
+func Standard(b *bundle.Bundle) Components {
+	return func(w Wish) ([]plan.Step, []plan.Problem) {
+		var all parts
+		all.add(Hosts(b)(w))
+		all.add(nil, etcd.Guard(w.Cluster, w.Hosts))
+		keys, problems := w.Keys()
+		all.add(nil, problems)
+		executor := executor(w)
+		if executor == "" {
+			return all.steps, all.problems // no control plane answered; the problems say so
+		}
+		api := resource.API{Servers: w.Cluster.APIServers(executor), New: !formed(w)}
+
+		shared := authority.Input{Cluster: w.Cluster, Hosts: w.Hosts, Certificates: keys.Certificates, Shared: keys.Shared, After: w.After}
+		all.add(authority.Steps(shared), nil)
+		placed := authority.Placed(shared)
+		all.add(loadbalancer.Steps(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: func(host string) []plan.Condition {
+			return after(host, hostprep.Step, authority.Step)
+		}}))
+
+		joinable := plan.After(plan.StepID{Host: executor, Name: clusterobjects.Join})
+		kubelets := kubelet.Input{
+			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), RuntimeUnit: runtime.Unit(w.Cluster), AfterPrograms: w.After,
+			After: func(host string) []plan.Condition {
+				if slices.Contains(w.Cluster.Host(host).Roles, v1alpha1.ControlPlane) {
+					return append(after(host, runtime.Step, authority.Step), placed)
+				}
+				// A node that is registered gets Pods at once, whose images have to be there.
+				return append(after(host, runtime.Images, authority.Step, loadbalancer.Step), joinable)
+			},
+		}
+		all.add(kubelet.Steps(kubelets))
+
+		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1}
+		for _, h := range w.Cluster.EtcdHosts() {
+			members.Of = append(members.Of, plan.StepID{Host: h.Name, Name: etcd.Step})
+		}
+		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: func(host string) []plan.Condition {
+			return append(after(host, kubelet.Step, runtime.Images), placed)
+		}}))
+		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: func(host string) []plan.Condition {
+			conditions := append(after(host, kubelet.Step, runtime.Images), placed, members)
+			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
+				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
+			}
+			return conditions
+		}}))
+		answers := plan.Condition{Name: "an API server answers", AtLeast: 1}
+		for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+			answers.Of = append(answers.Of, plan.StepID{Host: h.Name, Name: controlplane.Step})
+		}
+		answering := []plan.Condition{answers}
+
+		configuration, err := yaml.Marshal(kubelet.Configuration(kubelets))
+		if err != nil {
+			all.add(nil, []plan.Problem{{Blocks: true, Message: "the configuration of kubelets cannot be written: " + err.Error()}})
+		}
+		all.add(clusterobjects.Steps(clusterobjects.Input{
+			Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
+			KubeletConfig: configuration, Joining: joining(w),
+		}))
+		all.add(node.Steps(node.Input{Cluster: w.Cluster, Hosts: w.Hosts, API: api, Executor: executor, After: func(host string) []plan.Condition {
+			return append(after(host, kubelet.Step), answers)
+		}}), nil)
+		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
+		all.add(kubeproxy.Steps(kubeproxy.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering}))
+		all.add(network.Steps(network.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering, AfterHost: prepared}))
+		all.add(dns.Steps(dns.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
+		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
+		return all.steps, all.problems
+	}
+}
+
+// executor is the control plane that speaks with the API for the cluster: the first whose own API server is ready, or else the first that answered.
+func executor(w Wish) string {
+	first := ""
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		f, answered := w.Hosts[h.Name]
+		if answered && f.Kubernetes.API {
+			return h.Name
+		}
+		if answered && first == "" {
+			first = h.Name
+		}
+	}
+	return first
+}
+
+// formed says whether some host remembers the cluster to have been whole.
+func formed(w Wish) bool {
+	for _, f := range w.Hosts {
+		if f.Kubernetes.Formed {
+			return true
+		}
+	}
+	return false
+}
+
+// joining says whether the kubelet of some host has to be given its first certificate by the API.
+func joining(w Wish) bool {
+	return slices.ContainsFunc(w.Cluster.Nodes(), func(h v1alpha1.Host) bool {
+		f, answered := w.Hosts[h.Name]
+		return answered && !f.Kubernetes.Joined && !slices.Contains(h.Roles, v1alpha1.ControlPlane)
+	})
+}
