@@ -20,6 +20,7 @@ type document struct {
 	empty     map[string]bool     // fields that are there without a value
 	problems  []Problem
 	nodes     int  // that were looked at, aliases followed
+	values    int  // of fields that may have any
 	tooLarge  bool // there were too many
 }
 
@@ -185,6 +186,10 @@ func fieldsOf(t reflect.Type) map[string]int {
 func (d *document) decodeMap(n *yaml.Node, field string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
 		d.say(field, "names with values", "it is %s", kindOf(n))
+		return
+	}
+	if v.Type() == reflect.TypeFor[map[string]any]() {
+		v.Set(reflect.ValueOf(d.decodeAnyMap(n, field, 0)))
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))

@@ -3,10 +3,14 @@ package v1alpha1
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 )
 
 // defaultOpenFiles is the kernel's own limit (sysctl_nr_open in fs/file.c).
 const defaultOpenFiles = 1_048_576
+
+// defaultRuntimeRoot is containerd's own.
+const defaultRuntimeRoot = "/var/lib/containerd"
 
 // setDefaults fills in what the file leaves out. Each default is documented at its field. How hosts are reached stays open where ~/.ssh/config
 // may say it.
@@ -45,7 +49,7 @@ func (c *Cluster) setDefaults() {
 	}
 	c.TimeSync.ServerHosts = servers
 	c.Runtime.Name = cmp.Or(c.Runtime.Name, "containerd")
-	c.Runtime.Root = cmp.Or(c.Runtime.Root, "/var/lib/containerd")
+	c.Runtime.Root = cmp.Or(c.Runtime.Root, defaultRuntimeRoot)
 	c.Runtime.MaxConcurrentDownloads = cmp.Or(c.Runtime.MaxConcurrentDownloads, 3)
 	c.setKubernetesDefaults()
 	for i := range c.Files {
@@ -92,6 +96,22 @@ func (c *Cluster) setKubernetesDefaults() {
 	c.Audit.MaxAge = cmp.Or(c.Audit.MaxAge, 30)
 	c.Audit.MaxBackup = cmp.Or(c.Audit.MaxBackup, 10)
 	c.Audit.MaxSize = cmp.Or(c.Audit.MaxSize, 100)
-	c.Addons.CoreDNS.Replicas = cmp.Or(c.Addons.CoreDNS.Replicas, min(2, len(c.Hosts)))
+	c.Addons.CoreDNS.Replicas = cmp.Or(c.Addons.CoreDNS.Replicas, min(2, c.nodes()))
 	c.Addons.MetricsServer.Replicas = cmp.Or(c.Addons.MetricsServer.Replicas, 1)
+}
+
+// nodes is how many hosts become nodes.
+func (c *Cluster) nodes() int {
+	n := 0
+	for _, h := range c.Hosts {
+		if h.isNode() {
+			n++
+		}
+	}
+	return n
+}
+
+// isNode says whether a host becomes a node.
+func (h Host) isNode() bool {
+	return slices.Contains(h.Roles, ControlPlane) || slices.Contains(h.Roles, Worker)
 }

@@ -47,7 +47,7 @@ type Network struct {
 	PodRanges []string `json:"podRanges,omitempty"`
 	// ServiceRanges are the addresses of Services, of the same families in the same order, at most 2^20 addresses each; 10.96.0.0/16 by default.
 	ServiceRanges []string `json:"serviceRanges,omitempty"`
-	// NodeMask is the length of the prefix of the IPv4 range that each node gets of the Pods' range; 24 by default: room for 254 Pods.
+	// NodeMask is the length of the prefix of the IPv4 range that each node gets of the Pods' range; 24 by default: room for 253 Pods.
 	NodeMask int `json:"nodeMask,omitempty"`
 	// NodeMaskIPv6 is the same for IPv6; 64 by default.
 	NodeMaskIPv6 int `json:"nodeMaskIPv6,omitempty"`
@@ -57,7 +57,7 @@ type Network struct {
 	Plugin Plugin `json:"plugin,omitempty"`
 	// Flannel are its options.
 	Flannel FlannelOptions `json:"flannel,omitempty"`
-	// MTU of Pods' interfaces, 576 to 65535; by default what the hosts' interfaces leave.
+	// MTU of Pods' interfaces, 576 to 65535, and 1280 at least with IPv6; by default what the hosts' interfaces leave.
 	MTU int `json:"mtu,omitempty"`
 	// Masquerade says whether what Pods send out of the cluster bears their node's address; true by default. False is for networks that know the way to Pods.
 	Masquerade *bool `json:"masquerade,omitempty"`
@@ -84,7 +84,7 @@ type EtcdOptions struct {
 	CompactionMode string `json:"compactionMode,omitempty"`
 	// DataDir is the directory of the data; /var/lib/etcd by default. A disk of its own for it is well spent.
 	DataDir string `json:"dataDir,omitempty"`
-	// ExtraArgs are flags of etcd, without dashes.
+	// ExtraArgs are flags of etcd, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
@@ -94,13 +94,13 @@ type APIServer struct {
 	Port int `json:"port,omitempty"`
 	// ExtraSANs are further DNS names and IP addresses in their certificates: those by which people reach them.
 	ExtraSANs []string `json:"extraSANs,omitempty"`
-	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name.
+	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
 // Program are the options of a program of the control plane.
 type Program struct {
-	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name.
+	// ExtraArgs are flags, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
@@ -110,7 +110,7 @@ type KubeProxy struct {
 	Disabled bool `json:"disabled,omitempty"`
 	// Mode is nftables (default), iptables or ipvs.
 	Mode string `json:"mode,omitempty"`
-	// Config are fields of KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1), which take the place of Kubewright's own.
+	// Config are fields of KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1). They take the place of Kubewright's own, field by field.
 	Config map[string]any `json:"config,omitempty"`
 }
 
@@ -126,7 +126,8 @@ type Kubelet struct {
 	KubeReserved map[string]string `json:"kubeReserved,omitempty"`
 	// EvictionHard are thresholds at which Pods are evicted, by signal: {memory.available: 500Mi, nodefs.available: 10%}; the kubelet's own by default.
 	EvictionHard map[string]string `json:"evictionHard,omitempty"`
-	// Config are fields of KubeletConfiguration (kubelet.config.k8s.io/v1beta1), which take the place of Kubewright's own.
+	// Config are fields of KubeletConfiguration (kubelet.config.k8s.io/v1beta1). They take the place of Kubewright's own, field by field: what fields hold fields
+	// keep the others of theirs.
 	Config map[string]any `json:"config,omitempty"`
 }
 
@@ -174,7 +175,7 @@ type Addons struct {
 type CoreDNS struct {
 	// Disabled says that there is none; false by default.
 	Disabled bool `json:"disabled,omitempty"`
-	// Replicas, 1 to 100; 2 by default, or 1 where there is one node.
+	// Replicas are 1 to 100; 2 by default, or 1 where there is one node.
 	Replicas int `json:"replicas,omitempty"`
 	// Corefile takes the place of Kubewright's own: a file, relative to the cluster file.
 	Corefile string `json:"corefile,omitempty"`
@@ -186,6 +187,6 @@ type CoreDNS struct {
 type MetricsServer struct {
 	// Disabled says that there is none; false by default.
 	Disabled bool `json:"disabled,omitempty"`
-	// Replicas, 1 to 100; 1 by default.
+	// Replicas are 1 to 100; 1 by default.
 	Replicas int `json:"replicas,omitempty"`
 }

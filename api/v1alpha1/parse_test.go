@@ -82,6 +82,132 @@ func TestDefaults(t *testing.T) {
 	if c.TimeSync.Mode != "leave" || c.Runtime.Name != "containerd" || c.Runtime.Root != "/var/lib/containerd" || c.Runtime.MaxConcurrentDownloads != 3 {
 		t.Errorf("the rest is %+v %+v", c.TimeSync, c.Runtime)
 	}
+	want := &Cluster{
+		Endpoint: Endpoint{Kind: LocalEndpoint, Name: "api.home.internal"},
+		Network: Network{PodRanges: []string{"10.244.0.0/16"}, ServiceRanges: []string{"10.96.0.0/16"}, NodeMask: 24, NodeMaskIPv6: 64, DNSDomain: "cluster.local", Plugin: Flannel,
+			Flannel: FlannelOptions{Backend: VXLAN, Port: 8472}, Masquerade: new(true)},
+		Etcd:         EtcdOptions{Quota: "8Gi", CompactionRetention: "8h", CompactionMode: "periodic", DataDir: "/var/lib/etcd"},
+		APIServer:    APIServer{Port: 6443},
+		KubeProxy:    KubeProxy{Mode: NFTables},
+		Kubelet:      Kubelet{MaxPods: 110},
+		Certificates: Certificates{Algorithm: ECDSAP256, Validity: "8760h", AuthorityValidity: "87600h"},
+		Encryption:   Encryption{Provider: Secretbox, Resources: []string{"secrets"}},
+		Audit:        Audit{MaxAge: 30, MaxBackup: 10, MaxSize: 100},
+		Addons:       Addons{CoreDNS: CoreDNS{Replicas: 1}, MetricsServer: MetricsServer{Replicas: 1}},
+	}
+	for _, part := range [][2]any{
+		{c.KubernetesVersion, want.KubernetesVersion}, {c.Endpoint, want.Endpoint}, {c.Network, want.Network}, {c.Etcd, want.Etcd}, {c.APIServer, want.APIServer},
+		{c.ControllerManager, want.ControllerManager}, {c.Scheduler, want.Scheduler}, {c.KubeProxy, want.KubeProxy}, {c.Kubelet, want.Kubelet}, {c.Certificates, want.Certificates},
+		{c.Encryption, want.Encryption}, {c.Audit, want.Audit}, {c.Addons, want.Addons}, {c.CloudProvider, want.CloudProvider},
+	} {
+		if !reflect.DeepEqual(part[0], part[1]) {
+			t.Errorf("the default is %+v, not %+v", part[0], part[1])
+		}
+	}
+}
+
+// Defaults that hang on others.
+func TestDependentDefaults(t *testing.T) {
+	more := strings.Replace(small, "- name: m1\n", "- {name: l1, address: 10.0.0.9, roles: [loadbalancer]}\n- name: m1\n", 1)
+	for _, c := range []struct {
+		file string
+		got  func(*Cluster) any
+		want any
+	}{
+		{more, func(c *Cluster) any { return c.Addons.CoreDNS.Replicas }, 1},
+		{more + "- {name: w1, address: 10.0.0.8, roles: [worker]}\n- {name: w2, address: 10.0.0.7, roles: [worker]}\n", func(c *Cluster) any { return c.Addons.CoreDNS.Replicas }, 2},
+		{small + "etcd: {compactionMode: revision}\n", func(c *Cluster) any { return c.Etcd.CompactionRetention }, "10000"},
+		{small + "network: {masquerade: false}\n", func(c *Cluster) any { return *c.Network.Masquerade }, false},
+	} {
+		parsed, err := Parse("cluster.yaml", []byte(c.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.got(parsed); got != c.want {
+			t.Errorf("it is %v, not %v, in\n%s", got, c.want, c.file)
+		}
+	}
+}
+
+// Fields that may have any value hold what JSON would.
+func TestAnyValues(t *testing.T) {
+	c, err := Parse("cluster.yaml", []byte(small+`kubelet:
+  config:
+    text: on
+    quoted: "1"
+    yes: true
+    whole: -7
+    hex: 0x10
+    part: 1.5
+    nothing: ~
+    list: [a, 1, {b: [c]}]
+    shared: &shared {a: 1, b: {c: d}}
+    same: *shared
+    merged: {<<: *shared, a: 2}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := map[string]any{"a": int64(1), "b": map[string]any{"c": "d"}}
+	want := map[string]any{
+		"text": "on", "quoted": "1", "yes": true, "whole": int64(-7), "hex": int64(16), "part": 1.5,
+		"list":   []any{"a", int64(1), map[string]any{"b": []any{"c"}}},
+		"shared": shared, "same": shared, "merged": map[string]any{"a": int64(2), "b": map[string]any{"c": "d"}},
+	}
+	if !reflect.DeepEqual(c.Kubelet.Config, want) {
+		t.Errorf("it is %#v, not %#v", c.Kubelet.Config, want)
+	}
+	for _, c := range []struct{ config, says string }{
+		{"[a]", "cluster.yaml:8:19: kubelet.config: it is a list; want names with values"},
+		{"{a: &a {b: *a}}", "nested too deep"},
+		{strings.Repeat("{a: ", 20) + "1" + strings.Repeat("}", 20), "nested too deep"},
+		{"{a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a], c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b], d: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]}",
+			"too many values"},
+		{"{" + strings.Repeat("k", 254) + ": 1}", "kubelet.config: a name has 254; want names of 1 to 253 characters"},
+		{"{a: {x: 1, x: 2}}", "cluster.yaml:8:30: kubelet.config.a.x: it is given twice"},
+	} {
+		if _, err := Parse("cluster.yaml", []byte(small+"kubelet: {config: "+c.config+"}\n")); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%.100s: %v; want %q", c.config, err, c.says)
+		}
+	}
+}
+
+// The directory of etcd belongs to nobody else.
+func TestDataDirOfEtcd(t *testing.T) {
+	for dir, ok := range map[string]bool{
+		"/var/lib/etcd": true, "/data/etcd": true, "/mnt/ssd/etcd": true, "/data/containerd": false, "/data/containerd/etcd": false, "/data": false, "/var/lib": false,
+		"/var/lib/kubelet": false, "/etc/etcd": false, "/run/etcd": false, "etcd": false, "/data/etcd/": false, "/var/lib/containerd": false,
+	} {
+		_, err := Parse("cluster.yaml", []byte(small+"runtime: {root: /data/containerd}\netcd:\n  dataDir: "+dir+"\n"))
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "cluster.yaml:10:12: etcd.dataDir: ") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	if _, err := Parse("cluster.yaml", []byte(small+"runtime: {root: /var/lib/etcd}\n")); err == nil {
+		t.Error("etcd and containerd may have one directory")
+	}
+}
+
+// Nothing is refused twice: what is Kubewright's own is the name of a flag, or of a field, and listed once.
+func TestOwned(t *testing.T) {
+	for name, list := range map[string][]owned{"etcd": etcdFlags, "API server": apiServerFlags, "controller manager": controllerManagerFlags, "scheduler": managerFlags} {
+		for _, o := range list {
+			if !flagName.MatchString(strings.TrimRight(o.name, "-*")) {
+				t.Errorf("%s: %q is no flag", name, o.name)
+			}
+		}
+	}
+	for name, list := range map[string][]owned{"etcd": etcdFlags, "API server": apiServerFlags, "controller manager": controllerManagerFlags, "scheduler": managerFlags,
+		"kubelet": kubeletFields, "kube-proxy": kubeProxyFields} {
+		for i, o := range list {
+			if (o.instead == "") == (o.why == "") {
+				t.Errorf("%s: %s needs a field or a reason", name, o.name)
+			}
+			if slices.ContainsFunc(list[:i], func(other owned) bool { return other.name == o.name }) {
+				t.Errorf("%s: %s is listed twice", name, o.name)
+			}
+		}
+	}
 }
 
 func TestRangesOfHosts(t *testing.T) {
@@ -152,9 +278,13 @@ func TestExpand(t *testing.T) {
 
 // Every field has a name in files, and is documented where it is defined, with its default if it may be left out.
 func TestFieldsAreDocumented(t *testing.T) {
-	source, err := os.ReadFile("cluster.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, file := range []string{"cluster.go", "kubernetes.go"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, b...)
 	}
 	var look func(of reflect.Type)
 	seen := map[reflect.Type]bool{}

@@ -21,7 +21,8 @@ import (
 type validation struct {
 	*document
 	hosts    []Host
-	expanded int // hosts so far, those with mistakes too
+	fields   []string // that hosts stand in: several in one, if it is a range
+	expanded int      // hosts so far, those with mistakes too
 }
 
 // Forms of names, as Kubernetes has them (apimachinery's util/validation), and of others.
@@ -57,6 +58,7 @@ func (v *validation) check(c *Cluster) {
 	v.checkRuntime(c.Runtime)
 	v.checkRegistries(c.Registries)
 	v.checkFiles(c.Files)
+	v.checkKubernetes(c)
 }
 
 // stated says whether a field stands in the file.
@@ -164,7 +166,7 @@ func (v *validation) checkHosts(c *Cluster) {
 			for _, r := range one.Roles {
 				roles[r]++
 			}
-			v.hosts = append(v.hosts, one)
+			v.hosts, v.fields = append(v.hosts, one), append(v.fields, field)
 		}
 	}
 	v.checkMembers(roles)
@@ -213,6 +215,9 @@ func (v *validation) checkRoles(field string, roles []Role) {
 	field += ".roles"
 	if len(roles) == 0 {
 		v.wrongOrMissing(field, "", "at least one of "+oneOfWords(roleNames()))
+	}
+	if slices.Contains(roles, Etcd) && !slices.Contains(roles, ControlPlane) {
+		v.say(field, "the role etcd for control planes only", "etcd on hosts of its own is not built yet")
 	}
 	for i, r := range roles {
 		at := fmt.Sprintf("%s[%d]", field, i)
@@ -431,23 +436,29 @@ func isAddressOrName(s string) bool {
 
 func (v *validation) checkRuntime(r Runtime) {
 	oneOf(v, "runtime.name", r.Name, "containerd")
-	const field, want = "runtime.root", "an absolute path of a directory of its own, such as /data/containerd"
-	switch {
-	case r.Root == "":
-	case !isPlace(r.Root):
-		v.say(field, want, "%q cannot be meant", r.Root)
-	case strings.Count(r.Root, "/") == 1 || slices.Contains(shared, r.Root) || slices.ContainsFunc(systems, func(dir string) bool { return strings.HasPrefix(r.Root, dir+"/") }):
-		v.say(field, want, "%s is not for it alone", r.Root)
+	if r.Root != "" {
+		v.checkOwnDirectory("runtime.root", r.Root, defaultRuntimeRoot)
 	}
 	v.between("runtime.maxConcurrentDownloads", r.MaxConcurrentDownloads, 1, 100)
 }
 
-// Directories of systems and of other programs: containerd would close its root to all others, and it goes with the cluster. Nothing of its belongs below the first
+// checkOwnDirectory checks a directory that belongs to one program, which usually has another.
+func (v *validation) checkOwnDirectory(field, dir, usual string) {
+	want := "an absolute path of a directory of its own, such as /data/" + path.Base(usual)
+	switch {
+	case !isPlace(dir):
+		v.say(field, want, "%q cannot be meant", dir)
+	case dir != usual && (strings.Count(dir, "/") == 1 || slices.Contains(shared, dir) || slices.ContainsFunc(systems, func(s string) bool { return strings.HasPrefix(dir, s+"/") })):
+		v.say(field, want, "%s is not for it alone", dir)
+	}
+}
+
+// Directories of systems and of other programs: containerd and etcd would close theirs to all others, and it goes with the cluster. Nothing of its belongs below the first
 // ones; the second ones hold directories of others. Those with one name only are refused anyway: they are the system's, or where a disk is mounted.
 var (
 	systems = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var/run", "/var/lock"}
 	shared  = []string{"/var/backups", "/var/cache", "/var/lib", "/var/local", "/var/lock", "/var/log", "/var/mail", "/var/opt", "/var/run", "/var/spool", "/var/tmp", "/var/www",
-		"/var/lib/apt", "/var/lib/dbus", "/var/lib/dpkg", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/kubewright", "/var/lib/rpm", "/var/lib/systemd"}
+		"/var/lib/apt", "/var/lib/containerd", "/var/lib/dbus", "/var/lib/dpkg", "/var/lib/etcd", "/var/lib/kubelet", "/var/lib/kubewright", "/var/lib/rpm", "/var/lib/systemd"}
 )
 
 // isPlace says whether a path is absolute and plain, and not the root itself.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
@@ -25,6 +27,10 @@ type Cluster struct {
 	Registries []Registry
 	// Files are those of the cluster file, with their content.
 	Files []File
+	// AuditPolicy is the content of audit.policy; nil for Kubewright's own.
+	AuditPolicy []byte
+	// Corefile is the content of addons.coreDNS.corefile; nil for Kubewright's own.
+	Corefile []byte
 }
 
 // Registry is an image registry with what its references lead to.
@@ -77,6 +83,13 @@ func Load(ctx context.Context, spec *v1alpha1.Cluster, dir string) (*Cluster, er
 		}
 		c.Files = append(c.Files, File{f, content})
 	}
+	var err error
+	if c.AuditPolicy, err = readAuditPolicy(dir, spec.Audit.Policy); err != nil {
+		wrong = append(wrong, fmt.Errorf("audit.policy: %w", err))
+	}
+	if c.Corefile, err = readCorefile(dir, spec.Addons.CoreDNS.Corefile); err != nil {
+		wrong = append(wrong, fmt.Errorf("addons.coreDNS.corefile: %w", err))
+	}
 	return c, errors.Join(wrong...)
 }
 
@@ -94,6 +107,46 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes; want at most %d", path, i.Size(), MaxFile)
 	}
 	return os.ReadFile(path)
+}
+
+// readAuditPolicy reads a policy of audit logs, if one is named. API servers don't start with one that is none, or that has no rules
+// (LoadPolicyFromBytes in pkg/audit/policy of k8s.io/apiserver v0.37).
+func readAuditPolicy(dir, name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	content, err := readFile(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	const want = "want a Policy of audit.k8s.io/v1 with rules"
+	var policy struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Rules      []any  `json:"rules"`
+	}
+	if err := yaml.Unmarshal(content, &policy); err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w; %s", name, err, want)
+	}
+	if policy.APIVersion != "audit.k8s.io/v1" || policy.Kind != "Policy" {
+		return nil, fmt.Errorf("%s is a %q of %q; %s", name, policy.Kind, policy.APIVersion, want)
+	}
+	if len(policy.Rules) == 0 {
+		return nil, fmt.Errorf("%s has no rules; %s", name, want)
+	}
+	return content, nil
+}
+
+// readCorefile reads the configuration of CoreDNS, if one is named.
+func readCorefile(dir, name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	content, err := readFile(dir, name)
+	if err == nil && len(bytes.TrimSpace(content)) == 0 {
+		err = fmt.Errorf("%s is empty", name)
+	}
+	return content, err
 }
 
 func resolve(dir, name string) string {

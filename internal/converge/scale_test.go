@@ -292,6 +292,7 @@ hosts:
 		last := min(250, n-3-250*block)
 		file += fmt.Sprintf("- {name: \"w%02d-[001-%03d]\", address: \"10.1.%d.[1-%d]\", roles: [worker]}\n", block, last, block, last)
 	}
+	file += "network: {podRanges: [10.128.0.0/11]}\n" // 8192 nodes
 	spec, err := v1alpha1.Parse("cluster.yaml", []byte(file))
 	if err != nil {
 		t.Fatal(err)
