@@ -15,11 +15,11 @@ const file = `apiVersion: kubewright.dev/v1alpha1
 kind: Cluster
 name: test
 hosts:
-- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
-- {name: cp2, address: 10.0.0.12, roles: [control-plane]}
-- {name: cp3, address: 10.0.0.13, roles: [control-plane]}
-- {name: w1, address: 10.0.0.21, roles: [worker]}
-- {name: w2, address: 10.0.0.22, roles: [worker]}
+- {name: cp1, address: 10.0.0.11, internalAddresses: [10.0.0.11, "fd00::11"], roles: [control-plane]}
+- {name: cp2, address: 10.0.0.12, internalAddresses: [10.0.0.12, "fd00::12"], roles: [control-plane]}
+- {name: cp3, address: 10.0.0.13, internalAddresses: [10.0.0.13, "fd00::13"], roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, internalAddresses: [10.0.0.21, "fd00::21"], roles: [worker]}
+- {name: w2, address: 10.0.0.22, internalAddresses: [10.0.0.22, "fd00::22"], roles: [worker]}
 `
 
 // load is the cluster with more in its file, its hosts' addresses found out.

@@ -16,11 +16,11 @@ const file = `apiVersion: kubewright.dev/v1alpha1
 kind: Cluster
 name: test
 hosts:
-- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
-- {name: cp2, address: 10.0.0.12, roles: [control-plane]}
-- {name: cp3, address: 10.0.0.13, roles: [control-plane]}
-- {name: w1, address: 10.0.0.21, roles: [worker]}
-- {name: w2, address: 10.0.0.22, roles: [worker]}
+- {name: cp1, address: 10.0.0.11, internalAddresses: [10.0.0.11, "fd00::11"], roles: [control-plane]}
+- {name: cp2, address: 10.0.0.12, internalAddresses: [10.0.0.12, "fd00::12"], roles: [control-plane]}
+- {name: cp3, address: 10.0.0.13, internalAddresses: [10.0.0.13, "fd00::13"], roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, internalAddresses: [10.0.0.21, "fd00::21"], roles: [worker]}
+- {name: w2, address: 10.0.0.22, internalAddresses: [10.0.0.22, "fd00::22"], roles: [worker]}
 `
 
 // input is of the cluster with more in its file; name servers are those that hosts know.
@@ -62,6 +62,14 @@ func TestSteps(t *testing.T) {
 			}
 			plantest.Golden(t, c.name, steps, problems)
 		})
+	}
+}
+
+func TestTheUsersCorefileIsTakenAsItIs(t *testing.T) {
+	in := input(t, "", map[string][]string{"cp1": nil})
+	in.Cluster.Corefile = []byte(".:53 {\n    forward . 10.0.0.2\n}\n")
+	if text, problems := corefile(in); text != string(in.Cluster.Corefile) || len(problems) > 0 {
+		t.Errorf("it is %q, with %v", text, problems)
 	}
 }
 
