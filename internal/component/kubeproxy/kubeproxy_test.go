@@ -1,6 +1,7 @@
 package kubeproxy
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,17 +18,21 @@ const file = `apiVersion: kubewright.dev/v1alpha1
 kind: Cluster
 name: test
 hosts:
-- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
-- {name: cp2, address: 10.0.0.12, roles: [control-plane]}
-- {name: cp3, address: 10.0.0.13, roles: [control-plane]}
-- {name: w1, address: 10.0.0.21, roles: [worker]}
-- {name: w2, address: 10.0.0.22, roles: [worker]}
+- {name: cp1, address: 10.0.0.11, internalAddresses: [10.0.0.11, "fd00::11"], roles: [control-plane]}
+- {name: cp2, address: 10.0.0.12, internalAddresses: [10.0.0.12, "fd00::12"], roles: [control-plane]}
+- {name: cp3, address: 10.0.0.13, internalAddresses: [10.0.0.13, "fd00::13"], roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, internalAddresses: [10.0.0.21, "fd00::21"], roles: [worker]}
+- {name: w2, address: 10.0.0.22, internalAddresses: [10.0.0.22, "fd00::22"], roles: [worker]}
 `
 
 // input is of the cluster with more in its file, whose hosts are of one kind.
 func input(t *testing.T, more string, f facts.Host) Input {
 	t.Helper()
-	spec, err := v1alpha1.Parse("cluster.yaml", []byte(file+more))
+	text := file + more
+	if strings.Contains(more, "podRanges: [\"fd00") { // nodes have addresses in the order of the ranges
+		text = regexp.MustCompile(`internalAddresses: \[(\S+), (\S+)\]`).ReplaceAllString(text, "internalAddresses: [$2, $1]")
+	}
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

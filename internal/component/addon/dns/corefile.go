@@ -1,18 +1,22 @@
 package dns
 
-import "github.com/kubewright/kubewright/internal/cluster"
+import "github.com/kubewright/kubewright/internal/plan"
 
-// corefile is that of kubeadm v1.37.1, with who is asked for names outside of the cluster, if anybody. CoreDNS reads it again when it changes.
-func corefile(c *cluster.Cluster, upstream string) string {
+// corefile is the user's, or that of kubeadm v1.37.1 with who is asked for names outside of the cluster, if anybody. CoreDNS reads it again when it changes.
+func corefile(in Input) (string, []plan.Problem) {
+	if len(in.Cluster.Corefile) > 0 {
+		return string(in.Cluster.Corefile), nil
+	}
+	servers, problems := upstream(in)
 	forward, loop := "", ""
-	if upstream != "" {
-		forward = `    forward . ` + upstream + ` {
+	if servers != "" {
+		forward = `    forward . ` + servers + ` {
        max_concurrent 1000
     }
 `
 		loop = "    loop\n" // finds out whether it asks itself
 	}
-	domain := c.Network.DNSDomain
+	domain := in.Cluster.Network.DNSDomain
 	return `.:53 {
     errors
     health {
@@ -32,5 +36,5 @@ func corefile(c *cluster.Cluster, upstream string) string {
 ` + loop + `    reload
     loadbalance
 }
-`
+`, problems
 }

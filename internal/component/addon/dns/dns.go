@@ -53,8 +53,8 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		return nil, []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the bundle of Kubernetes %s has no image coredns", in.Bundle.Kubernetes),
 			Remedy: "Build it again with \"kubewright bundle build\""}}
 	}
-	servers, problems := upstream(in)
-	values := map[string]any{"image": image.Name, "corefile": corefile(in.Cluster, servers), "replicas": in.Cluster.Addons.CoreDNS.Replicas}
+	corefile, problems := corefile(in)
+	values := map[string]any{"image": image.Name, "corefile": corefile, "replicas": in.Cluster.Addons.CoreDNS.Replicas}
 	addService(values, in.Cluster.ServiceAddress(serviceAddress))
 	objects, err := resource.ObjectsOf(in.API, Component, manifest, values)
 	if err != nil {

@@ -1,0 +1,63 @@
+package approver
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/plan/plantest"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+const file = `apiVersion: kubewright.dev/v1alpha1
+kind: Cluster
+name: test
+hosts:
+- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: cp2, address: 10.0.0.12, roles: [control-plane]}
+- {name: cp3, address: 10.0.0.13, roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, roles: [worker]}
+- {name: w2, address: 10.0.0.22, roles: [worker]}
+`
+
+func input(t *testing.T, text string) Input {
+	t.Helper()
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Input{
+		Cluster: &cluster.Cluster{Cluster: spec}, Executor: "cp1",
+		Bundle: &bundle.Bundle{Kubernetes: "v1.37.1", Parts: []bundle.Part{{Kind: bundle.Image, Name: "kubewright.dev/kubewright-approver:v0.1.0"}}},
+		API:    resource.API{Servers: []string{"10.0.0.11:6443"}},
+		After:  []plan.Condition{{Name: "the API answers"}},
+	}
+}
+
+func TestSteps(t *testing.T) {
+	one, _, _ := strings.Cut(file, "- {name: cp2")
+	for _, c := range []struct{ name, text string }{
+		{"three", file},
+		{"one", one + "apiServer: {port: 7443}\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			steps, problems := Steps(input(t, c.text))
+			if err := plan.Check(steps, nil); err != nil {
+				t.Error(err)
+			}
+			plantest.Golden(t, c.name, steps, problems)
+		})
+	}
+}
+
+func TestWithoutImage(t *testing.T) {
+	in := input(t, file)
+	in.Bundle.Parts = nil
+	steps, problems := Steps(in)
+	if len(steps) != 0 || len(problems) != 1 || !problems[0].Blocks {
+		t.Errorf("there are %v, %v", steps, problems)
+	}
+}
