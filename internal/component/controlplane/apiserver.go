@@ -16,8 +16,8 @@ import (
 	"github.com/kubewright/kubewright/internal/staticpod"
 )
 
-// EncryptionFile says what etcd holds encrypted, and by which keys; all control planes share it.
-const EncryptionFile = kubernetesDir + "/encryption.yaml"
+// encryptionFile says what etcd holds encrypted, and by which keys; all control planes share it.
+const encryptionFile = kubernetesDir + "/encryption.yaml"
 
 // apiServerPod is an API server as kubeadm 1.37 runs it (GetStaticPodSpecs in cmd/kubeadm/app/phases/controlplane/manifests.go).
 func apiServerPod(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, image string) corev1.Pod {
@@ -76,7 +76,7 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		maps.Copy(flags, auditFlags(c))
 	}
 	if encrypts(c) {
-		flags["encryption-provider-config"] = EncryptionFile
+		flags["encryption-provider-config"] = encryptionFile
 	}
 	return flags
 }
@@ -111,7 +111,7 @@ func apiServerMounts(c *cluster.Cluster, f facts.Host) []staticpod.Mount {
 			staticpod.Mount{Name: "audit-logs", Path: auditDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true})
 	}
 	if encrypts(c) {
-		mounts = append(mounts, file("encryption", EncryptionFile))
+		mounts = append(mounts, file("encryption", encryptionFile))
 	}
 	return mounts
 }

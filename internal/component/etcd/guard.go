@@ -71,36 +71,30 @@ func (g guard) withData() []string {
 	return list
 }
 
-// initial says whether a host was a member from the first day, as far as those that have data know.
-func (g guard) initial(name string) bool {
+// initial are the names of the first members, as far as those that have data know, in order; nothing if none of them knows.
+func (g guard) initial() []string {
+	names := map[string]bool{}
 	for _, f := range g.hosts {
+		if !f.Kubernetes.Etcd.Data || f.Kubernetes.Etcd.InitialCluster == "" {
+			continue
+		}
 		for m := range strings.SplitSeq(f.Kubernetes.Etcd.InitialCluster, ",") {
-			if of, _, _ := strings.Cut(m, "="); of == name && f.Kubernetes.Etcd.Data {
-				return true
-			}
+			name, _, _ := strings.Cut(m, "=")
+			names[name] = true
 		}
 	}
-	return false
-}
-
-// known says whether it is known of any member that has data who the first ones were.
-func (g guard) known() bool {
-	for _, f := range g.hosts {
-		if f.Kubernetes.Etcd.Data && f.Kubernetes.Etcd.InitialCluster != "" {
-			return true
-		}
-	}
-	return false
+	return slices.Sorted(maps.Keys(names))
 }
 
 // living is for a cluster that was whole: no member is made of nothing.
 func (g guard) living() []plan.Problem {
 	var problems []plan.Problem
+	initial := g.initial()
 	for _, h := range g.members {
 		f, answered := g.hosts[h.Name]
 		switch {
 		case !answered || f.Kubernetes.Etcd.Data:
-		case f.Kubernetes.Formed || g.initial(h.Name):
+		case f.Kubernetes.Formed || slices.Contains(initial, h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: "the data of its etcd member is gone, while the cluster lives: a member made of nothing would be one of a second cluster",
 				Remedy:  "Bring its data back; taking the member out of the cluster and adding it anew is not built yet"})
@@ -150,30 +144,34 @@ func (g guard) foreign() []plan.Problem {
 
 // begun is for a first run that was interrupted: it goes on with the members that it began with.
 func (g guard) begun() []plan.Problem {
-	if !g.known() {
-		return nil
-	}
-	var other []string
+	var now []string
 	for _, h := range g.members {
-		if !g.hosts[h.Name].Kubernetes.Etcd.Data && !g.initial(h.Name) {
-			other = append(other, h.Name)
-		}
+		now = append(now, h.Name)
 	}
-	if len(other) == 0 {
+	slices.Sort(now)
+	first := g.initial()
+	if len(first) == 0 || slices.Equal(first, now) {
 		return nil
 	}
 	return []plan.Problem{{Blocks: true,
-		Message: fmt.Sprintf("the cluster was begun with other members of etcd than the cluster file has now: %s not among them", are(other)),
-		Remedy:  "Put the hosts back as they were until the cluster is whole, or begin anew with \"kubewright reset\""}}
+		Message: fmt.Sprintf("the cluster was begun with etcd on %s and was never whole, and the cluster file has etcd on %s now", and(first), and(now)),
+		Remedy:  "Put the hosts back as they were until it is whole, or begin anew with \"kubewright reset\""}}
 }
 
 func have(names []string) string { return verb(names, "has", "have") }
 func do(names []string) string   { return verb(names, "does", "do") }
-func are(names []string) string  { return verb(names, "is", "are") }
 
 func verb(names []string, one, more string) string {
 	if len(names) == 1 {
 		return names[0] + " " + one
 	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " " + more
+	return and(names) + " " + more
+}
+
+func and(names []string) string {
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " and " + names[last]
 }

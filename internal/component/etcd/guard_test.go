@@ -23,6 +23,8 @@ func host(has ...string) facts.Host {
 			k.Etcd.InitialCluster = allMembers
 		case "data":
 			k.Etcd.Data = true
+		case "data with cp4":
+			k.Etcd = facts.Etcd{Data: true, InitialCluster: allMembers + ",cp4=https://10.0.0.14:2380"}
 		case "data of cp1 alone":
 			k.Etcd = facts.Etcd{Data: true, InitialCluster: "cp1=https://10.0.0.11:2380"}
 		case "formed":
@@ -55,7 +57,9 @@ func TestGuard(t *testing.T) {
 		{name: "begun: a member runs", cp1: &began, cp2: new(host("authority", "manifest")), cp3: new(host("authority"))},
 		{name: "begun: a member runs, one does not answer", cp1: &began, cp2: new(host("authority")), want: []string{": cp3 does not answer"}},
 		{name: "begun with other hosts", cp1: new(host("authority", "data of cp1 alone")), cp2: new(host("authority")), cp3: new(host("authority")),
-			want: []string{": the cluster was begun with other members of etcd than the cluster file has now: cp2 and cp3 are not among them"}},
+			want: []string{": the cluster was begun with etcd on cp1 and was never whole, and the cluster file has etcd on cp1, cp2 and cp3 now"}},
+		{name: "begun with a host that is not in the file", cp1: new(host("authority", "data with cp4")), cp2: new(host("authority")), cp3: new(host("authority")),
+			want: []string{": the cluster was begun with etcd on cp1, cp2, cp3 and cp4 and was never whole"}},
 		{name: "begun, the manifest is gone", cp1: new(host("authority", "data")), cp2: new(host("authority")), cp3: new(host("authority"))},
 
 		{name: "living", cp1: &lives, cp2: &lives, cp3: &lives},

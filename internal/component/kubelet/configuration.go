@@ -6,6 +6,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/staticpod"
@@ -13,20 +14,27 @@ import (
 
 // configuration is config.yaml: a KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
 func configuration(in Input, f facts.Host) (string, error) {
-	own := Configuration(in)
+	own := common(in.Cluster)
 	maps.Copy(own, ofHost(f))
 	own["containerRuntimeEndpoint"] = in.RuntimeEndpoint // kubeadm puts it in from instance-config.yaml
-	b, err := yaml.Marshal(merge(own, in.Cluster.Kubelet.Config))
+	return written(in.Cluster, own)
+}
+
+// Configuration is what all kubelets have alike, as kubeadm keeps it in the ConfigMap kubelet-config for nodes that join by it.
+func Configuration(c *cluster.Cluster) (string, error) { return written(c, common(c)) }
+
+// written is a configuration with the fields of the user's in it.
+func written(c *cluster.Cluster, own map[string]any) (string, error) {
+	b, err := yaml.Marshal(merge(own, c.Kubelet.Config))
 	if err != nil {
 		return "", fmt.Errorf("writing the configuration of the kubelet: %w", err)
 	}
 	return string(b), nil
 }
 
-// Configuration is what all kubelets have alike, without kubelet.config of the cluster file: what kubeadm 1.37 writes (kubeletConfig.Default in
-// cmd/kubeadm/app/componentconfigs/kubelet.go), but for fields that say the default, and what the cluster file asks for.
-func Configuration(in Input) map[string]any {
-	c := in.Cluster
+// common is what kubeadm 1.37 writes (kubeletConfig.Default in cmd/kubeadm/app/componentconfigs/kubelet.go), but for fields that say the default, and what the cluster file
+// asks for.
+func common(c *cluster.Cluster) map[string]any {
 	config := map[string]any{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1",
 		"kind":       "KubeletConfiguration",

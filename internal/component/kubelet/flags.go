@@ -12,8 +12,8 @@ import (
 	"github.com/kubewright/kubewright/internal/staticpod"
 )
 
-// ControlPlaneTaint keeps Pods that do not tolerate it off control planes that are no workers, as kubeadm has it.
-const ControlPlaneTaint = "node-role.kubernetes.io/control-plane"
+// controlPlaneTaint keeps Pods that do not tolerate it off control planes that are no workers, as kubeadm has it.
+const controlPlaneTaint = "node-role.kubernetes.io/control-plane"
 
 // environment is kubeadm-flags.env, which the unit reads: flags that have no field in the configuration (WriteKubeletDynamicEnvFile in cmd/kubeadm/app/phases/kubelet/flags.go).
 func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
@@ -24,12 +24,12 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 	if !*c.HostPreparation.Hostname && f.Hostname != h.Name {
 		flags["hostname-override"] = h.Name
 	}
-	if taints := Taints(h); len(taints) > 0 {
-		var list []string
-		for _, t := range taints {
-			list = append(list, taintText(t))
+	if list := taints(h); len(list) > 0 {
+		var texts []string
+		for _, t := range list {
+			texts = append(texts, taintText(t))
 		}
-		flags["register-with-taints"] = strings.Join(list, ",")
+		flags["register-with-taints"] = strings.Join(texts, ",")
 	}
 	var labels []string
 	for _, name := range slices.Sorted(maps.Keys(h.Labels)) {
@@ -46,15 +46,15 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 	return fmt.Sprintf("KUBELET_KUBEADM_ARGS=%q\n", strings.Join(staticpod.Command("kubelet", flags, nil)[1:], " "))
 }
 
-// Taints are those of a host's node from the first moment on.
-func Taints(h v1alpha1.Host) []v1alpha1.Taint {
-	taints := slices.Clone(h.Taints)
-	own := v1alpha1.Taint{Key: ControlPlaneTaint, Effect: "NoSchedule"}
+// taints are those of a host's node from the first moment on.
+func taints(h v1alpha1.Host) []v1alpha1.Taint {
+	list := slices.Clone(h.Taints)
+	own := v1alpha1.Taint{Key: controlPlaneTaint, Effect: "NoSchedule"}
 	if slices.Contains(h.Roles, v1alpha1.ControlPlane) && !slices.Contains(h.Roles, v1alpha1.Worker) &&
-		!slices.ContainsFunc(taints, func(t v1alpha1.Taint) bool { return t.Key == own.Key && t.Effect == own.Effect }) {
-		taints = slices.Insert(taints, 0, own)
+		!slices.ContainsFunc(list, func(t v1alpha1.Taint) bool { return t.Key == own.Key && t.Effect == own.Effect }) {
+		list = slices.Insert(list, 0, own)
 	}
-	return taints
+	return list
 }
 
 // taintText is a taint as Kubernetes writes it (Taint.ToString in core/v1).

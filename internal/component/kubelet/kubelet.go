@@ -114,7 +114,8 @@ func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program
 	}
 	var credentials, joined resource.Resource
 	if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
-		credentials = resource.KubeletIdentity{Cluster: in.Cluster.Name, Server: in.Cluster.EndpointURL(), Request: node}
+		// As kubeadm has it, it asks the API server beside it, which is never older than it is.
+		credentials = resource.KubeletIdentity{Cluster: in.Cluster.Name, Server: "https://" + in.Cluster.APIServer(h), Request: node}
 	} else {
 		credentials = resource.KubeletBootstrap{Cluster: in.Cluster.Name, Server: in.Cluster.EndpointURL(), Node: h.Name}
 		joined = resource.KubeletJoined{Node: h.Name}
