@@ -107,8 +107,19 @@ func (d *fieldDiffs) compare(path string, is, becomes any, inIs, inBecomes bool)
 	if ok1 && ok2 && d.compareLists(path, isList, becomesList) {
 		return
 	}
+	d.add(path, is, becomes, inIs, inBecomes)
+}
+
+// add adds what differs as a whole.
+func (d *fieldDiffs) add(path string, is, becomes any, inIs, inBecomes bool) {
 	a, b := d.secrets.masked(path, is), d.secrets.masked(path, becomes)
-	f := fieldDiff{path: path, is: valueOf(a), becomes: valueOf(b), inIs: inIs, inBecomes: inBecomes}
+	f := fieldDiff{path: path, inIs: inIs, inBecomes: inBecomes}
+	if inIs {
+		f.is = valueOf(a)
+	}
+	if inBecomes {
+		f.becomes = valueOf(b)
+	}
 	f.secret = !reflect.DeepEqual(a, is) || !reflect.DeepEqual(b, becomes)
 	if f.secret && f.is == f.becomes {
 		f.becomes = hiddenToo
@@ -125,7 +136,11 @@ func (d *fieldDiffs) compareLists(path string, is, becomes []any) bool {
 		for _, name := range union(isNames, becomesNames) {
 			a, inA := isItems[name]
 			b, inB := becomesItems[name]
-			d.compare(path+"["+name+"]", a, b, inA, inB)
+			if inA && inB {
+				d.compare(path+"["+name+"]", a, b, true, true)
+			} else {
+				d.add(path+"["+name+"]", a, b, inA, inB)
+			}
 		}
 		return len(d.found) > before // or else the order differs
 	}
@@ -269,6 +284,9 @@ func fieldChanges(values map[string]string) []Change {
 		switch {
 		case strings.Contains(is+becomes, "\n") || len(is) > maxValue || len(becomes) > maxValue:
 			c.Lines = DiffLines(is, becomes)
+			if inIs != inBecomes {
+				c.Old, c.New = presence("", inIs), presence("", inBecomes)
+			}
 		default:
 			c.Old, c.New = quoteEmpty(is, inIs), quoteEmpty(becomes, inBecomes)
 		}
