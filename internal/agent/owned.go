@@ -271,28 +271,34 @@ func (l *ownedList) drop(id resource.ID, left []string) error {
 	return l.write(ownedFile, l.entries)
 }
 
-// unwanted are the resources that are there and not wanted, in the order in which they go: last ones first, but what ran before and reads others
-// goes after these.
+// unwanted are the resources that are there and not wanted, in the order in which they go: what runs by means of others, then last ones first, but what ran before
+// and reads others goes after these.
 func (l *ownedList) unwanted(wanted map[resource.ID]bool) ([]resource.ID, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.load(); err != nil {
 		return nil, err
 	}
-	var ids []resource.ID
+	var first, ids []resource.ID
 	after := map[resource.ID][]resource.ID{} // what goes once the resource has gone
 	for _, e := range slices.Backward(l.entries) {
 		if wanted[e.ID] {
 			continue
 		}
-		if first := l.lastTrigger(e, wanted); first != (resource.ID{}) {
-			after[first] = append(after[first], e.ID)
+		if r, err := resource.Decode(e.Resource); err == nil {
+			if _, ok := r.(resource.Runs); ok {
+				first = append(first, e.ID)
+				continue
+			}
+		}
+		if last := l.lastTrigger(e, wanted); last != (resource.ID{}) {
+			after[last] = append(after[last], e.ID)
 			continue
 		}
 		ids = append(ids, e.ID)
 		ids = append(ids, after[e.ID]...)
 	}
-	return ids, nil
+	return append(first, ids...), nil
 }
 
 // lastTrigger is the unwanted resource that goes last of those that a resource reads which ran before; none for others.

@@ -700,7 +700,7 @@ func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
 			return err
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
-		err := a.undo(env, id)
+		err := a.undo(env, id, r.All)
 		if err != nil {
 			return explainError(fmt.Errorf("taking away %s: %w", id, err))
 		}
@@ -723,8 +723,9 @@ func (a *agent) remove(r *removeRequest, s grpc.ServerStream) error {
 	return nil
 }
 
-// undo takes away a resource that Kubewright put there, and forgets it.
-func (a *agent) undo(env *resource.Env, id resource.ID) error {
+// undo takes away a resource that Kubewright put there, and forgets it. If all goes, what runs by means of others is remembered to the end: should that be cut off, and
+// what is left be made whole again, it would run again.
+func (a *agent) undo(env *resource.Env, id resource.ID, all bool) error {
 	e, err := a.owned.entry(id)
 	if err != nil || e == nil {
 		return err
@@ -772,6 +773,9 @@ func (a *agent) undo(env *resource.Env, id resource.ID) error {
 	}
 	if err := a.owned.unmark(id); err != nil {
 		return err
+	}
+	if _, runs := r.(resource.Runs); runs && all {
+		return nil
 	}
 	return a.owned.drop(id, left)
 }

@@ -377,6 +377,60 @@ func TestDirectoriesGoWithTheLast(t *testing.T) {
 	}
 }
 
+// TestPodsGoFirst has what runs go before what it runs by, although that came later.
+func TestPodsGoFirst(t *testing.T) {
+	h := newHost(t)
+	pods := resource.Pods{Kubelet: "k.service", Runtime: "r.service", Remove: []string{"rm-pods"}, Tasks: "/run/tasks", Mounts: []string{"/var/lib/k"}, Namespaces: "/run/netns/cni-", Slice: "k.slice"}
+	unit := h.file("/etc/systemd/system/k.service", "[Service]\n")
+	c := h.session(t)
+	mustApply(t, c, plan.Step{StepID: plan.StepID{Host: "m", Name: "runtime"}, Resources: []resource.Resource{h.file("/etc/r", "r\n"), resource.PodNetwork{Links: []string{"cni0"}}, pods}})
+	mustApply(t, c, plan.Step{StepID: plan.StepID{Host: "m", Name: "kubelet"}, Resources: []resource.Resource{
+		resource.Directory{Path: "/var/lib/k", Purge: true}, unit, resource.Unit{Name: "k.service", Active: true, Enabled: true}}})
+	h.write(t, "/run/tasks/a/pid", "1")
+	h.write(t, "/var/lib/k/pods/a/etc-hosts", "a\n")
+	h.SetLinks("lo", "cni0")
+	h.SetMounts("/", "/var/lib/k/pods/a/volume")
+	h.DeclareUnit("r.service", true, true)
+	h.SetProgram("rm-pods", func(context.Context, resource.Command) (resource.Output, error) {
+		return resource.Output{}, h.env.Files.RemoveAll("/run/tasks/a")
+	})
+	cut := errors.New("cut off")
+	h.Before = func(op string) error {
+		if op == "remove /etc/r" {
+			return cut
+		}
+		return nil
+	}
+	var order []string
+	began := func(p agent.Progress) {
+		if p.Phase == agent.Begin {
+			order = append(order, p.Resource.String())
+		}
+	}
+	if err := c.Reset(t.Context(), began); err == nil || !strings.Contains(err.Error(), cut.Error()) {
+		t.Fatal(err)
+	}
+	want := []string{"pods kubelet", "pod-network kubelet", "unit k.service", "file /etc/systemd/system/k.service", "directory /var/lib/k", "file /etc/r"}
+	if !slices.Equal(order, want) {
+		t.Errorf("gone are %q, want %q", order, want)
+	}
+	// It is not forgotten that they are to go, in case they run again.
+	h.Before, order = nil, nil
+	h.SetLinks("lo", "cni0")
+	if err := c.Reset(t.Context(), began); err != nil {
+		t.Fatal(err)
+	}
+	want = []string{"pods kubelet", "pod-network kubelet", "file /etc/r"}
+	if !slices.Equal(order, want) {
+		t.Errorf("gone are %q, want %q", order, want)
+	}
+	for name := range h.State() {
+		if strings.Contains(name, "/var/lib/k") || strings.HasPrefix(name, "link cni0") || strings.Contains(name, "k.service") {
+			t.Errorf("there is left %s", name)
+		}
+	}
+}
+
 // TestLostList has a machine forget: nothing is taken away that may be somebody's.
 func TestLostList(t *testing.T) {
 	h := newHost(t)

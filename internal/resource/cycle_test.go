@@ -55,6 +55,8 @@ func onMachine(do func(m *fake.Machine)) func(*testing.T, *fake.Machine, *resour
 const unitText = "[Service]\nExecStart=/x\n"
 
 var scenarios = []scenario{
+	{name: "no pods", r: pods},
+	{name: "no network of pods", r: podNetwork},
 	{name: "directory", r: resource.Directory{Path: "/var/lib/a/b", Mode: 0o700}, changes: []string{"present: absent → present"}},
 	{name: "directory with another mode and owner", r: resource.Directory{Path: "/srv/a"},
 		changes: []string{"mode: 0700 → 0755", "owner: u:g → root:root"},

@@ -60,6 +60,10 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Program](e)
 	case "images":
 		return decode[Images](e)
+	case "pods":
+		return decode[Pods](e)
+	case "pod-network":
+		return decode[PodNetwork](e)
 	case "packages":
 		return decode[Packages](e)
 	case "authority":

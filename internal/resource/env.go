@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -162,6 +163,18 @@ type Kernel interface {
 	SwapOn(a SwapArea) error
 	Hostname() (string, error)
 	SetHostname(name string) error
+	// Mounts are the paths at which something is mounted, in the order in which that was done.
+	Mounts() ([]string, error)
+	// Unmount takes what is mounted last at a path out of sight, and lets go of it when nobody uses it any more.
+	Unmount(path string) error
+	// Links names the network interfaces.
+	Links() ([]string, error)
+	// RemoveLink removes a network interface that is none of hardware, or does nothing if there is none of that name.
+	RemoveLink(name string) error
+	// RemoveRoutes removes routes to addresses of a range and to parts of it.
+	RemoveRoutes(to netip.Prefix) error
+	// RemoveCgroup removes a control group below the root and those in it, in all hierarchies. It fails if there are processes in any.
+	RemoveCgroup(name string) error
 	// Now is the machine's clock.
 	Now() time.Time
 }

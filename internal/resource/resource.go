@@ -42,6 +42,13 @@ type Filler interface {
 	Empty(ctx context.Context, env *Env, previous Observed) error
 }
 
+// Runs is a resource that is what runs by means of others: Pods. What other resources put there must not be taken from under it, so it is undone before all of them,
+// whenever it came.
+type Runs interface {
+	// Runs says so.
+	Runs()
+}
+
 // OfCluster is a resource that is not the machine's but the cluster's, whichever machine applies it: an object of the API. The machine does not remember it, and
 // keeps it when it leaves.
 type OfCluster interface {

@@ -30,7 +30,8 @@ func containerd() engine {
 				resource.Directory{Path: in.Cluster.Runtime.Root, Mode: 0o700, Purge: true},
 				resource.Directory{Path: "/run/containerd", Mode: 0o711, Purge: true},
 				resource.Directory{Path: "/run/nri", Mode: 0o700, Purge: true},
-				resource.Directory{Path: "/etc/cni/net.d"},
+				resource.Directory{Path: "/etc/cni/net.d", Purge: true}, // network plugins put their configuration there
+				resource.Directory{Path: "/var/lib/cni", Purge: true},   // and remember there which addresses Pods have
 				resource.Directory{Path: "/etc/containerd"},
 				config,
 			}
@@ -40,6 +41,15 @@ func containerd() engine {
 				unit,
 				resource.Unit{Name: containerdUnit, Active: true, Enabled: true,
 					RestartOn: []resource.ID{config.ID(), unit.ID(), resource.Program{Name: "containerd"}.ID()}},
+				podNetwork(in.Cluster),
+				resource.Pods{
+					Kubelet: kubeletUnit, Runtime: containerdUnit,
+					Remove:     []string{bundle.ProgramPath("crictl"), "--runtime-endpoint", "unix://" + containerdSocket, "--timeout", "2m", "rmp", "--all", "--force"},
+					Tasks:      "/run/containerd/io.containerd.runtime.v2.task/k8s.io",
+					Mounts:     []string{kubeletRoot, "/run/containerd"},
+					Namespaces: "/run/netns/cni-", // pkg/netns of containerd
+					Slice:      "kubepods.slice",
+				},
 			)
 		},
 		ensures: []resource.Probe{

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"path"
 	"runtime"
 	"slices"
@@ -71,6 +72,10 @@ type Machine struct {
 	sysctls  map[string]*sysctl
 	modules  map[string]*module
 	swaps    []resource.SwapArea
+	mounts   []string
+	links    []string
+	routes   []netip.Prefix
+	cgroups  []string
 	shared   bool
 	hostname string
 	offset   time.Duration
@@ -218,6 +223,18 @@ func (m *Machine) State() map[string]string {
 	}
 	for name, mod := range m.modules {
 		s["module "+name] = string(mod.state)
+	}
+	for i, mount := range m.mounts {
+		s[fmt.Sprintf("mount %s %d", mount, i)] = "mounted"
+	}
+	for _, link := range m.links {
+		s["link "+link] = "present"
+	}
+	for _, to := range m.routes {
+		s["route "+to.String()] = "present"
+	}
+	for _, group := range m.cgroups {
+		s["cgroup "+group] = "present"
 	}
 	for _, a := range m.swaps {
 		s["swap "+a.Path] = fmt.Sprint(a.Size, " priority ", a.Priority)
