@@ -3,8 +3,6 @@ package converge
 import (
 	"slices"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/component/addon/dns"
@@ -80,13 +78,13 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		answering := []plan.Condition{answers}
 
-		configuration, err := yaml.Marshal(kubelet.Configuration(kubelets))
+		configuration, err := kubelet.Configuration(w.Cluster)
 		if err != nil {
 			all.add(nil, []plan.Problem{{Blocks: true, Message: "the configuration of kubelets cannot be written: " + err.Error()}})
 		}
 		all.add(clusterobjects.Steps(clusterobjects.Input{
 			Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
-			KubeletConfig: configuration, Joining: joining(w),
+			KubeletConfig: []byte(configuration), Joining: joining(w),
 		}))
 		all.add(node.Steps(node.Input{Cluster: w.Cluster, Hosts: w.Hosts, API: api, Executor: executor, After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step), answers)
@@ -94,7 +92,7 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(kubeproxy.Steps(kubeproxy.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(network.Steps(network.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering, AfterHost: prepared}))
-		all.add(dns.Steps(dns.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
+		all.add(dns.Steps(dns.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		return all.steps, all.problems
 	}
