@@ -118,14 +118,14 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	if err != nil {
 		return nil, err
 	}
-	w = &work{}
+	begun := &work{} // not w, which is nothing by then where an error is returned
+	w = begun
 	defer func() {
 		if err != nil {
-			if w.events != nil {
-				w.end(err)
+			if begun.events != nil {
+				begun.end(err)
 			}
-			w.Close()
-			w = nil
+			begun.Close()
 		}
 	}()
 	if w.cluster, err = cluster.Load(ctx, spec, in.dir); err != nil {

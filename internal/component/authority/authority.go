@@ -38,10 +38,12 @@ func Steps(in Input) []plan.Step {
 			continue
 		}
 		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}}
+		// It is the first that puts something there; kubelets put credentials there, too, and all of it goes with the cluster.
+		s.Resources = []resource.Resource{resource.Directory{Path: "/etc/kubernetes", Purge: true}}
 		if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
-			s.Resources = controlPlane(in)
+			s.Resources = append(s.Resources, controlPlane(in)...)
 		} else if c := in.Certificates[pki.Kubernetes]; c != "" {
-			s.Resources = []resource.Resource{resource.Authority{Name: pki.Kubernetes, Certificate: c}}
+			s.Resources = append(s.Resources, resource.Authority{Name: pki.Kubernetes, Certificate: c})
 		}
 		if in.After != nil {
 			s.Requires = in.After(h.Name)

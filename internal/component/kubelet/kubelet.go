@@ -23,7 +23,6 @@ const (
 )
 
 const (
-	kubernetesDir = "/etc/kubernetes"
 	// dir is where the kubelet has what it needs, and what Pods have.
 	dir = "/var/lib/kubelet"
 )
@@ -98,9 +97,10 @@ func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program
 		resource.NewFile("/etc/systemd/system/"+unit+".d/10-kubeadm.conf", dropIn(f, program)),
 	}
 	list := []resource.Resource{
-		resource.Directory{Path: kubernetesDir, Purge: true}, // kubelets put credentials there
 		resource.Directory{Path: staticpod.Dir, Mode: 0o700}, // as kubeadm makes it
 		resource.Directory{Path: dir, Mode: 0o700, Purge: true},
+		resource.Directory{Path: "/var/log/pods", Mode: 0o750, Purge: true}, // as the kubelet makes them
+		resource.Directory{Path: "/var/log/containers", Purge: true},
 		// "kubeadm upgrade" asks it for the runtime (GetNodeRegistration in cmd/kubeadm/app/util/config/cluster.go).
 		resource.NewFile(dir+"/instance-config.yaml", fmt.Sprintf("containerRuntimeEndpoint: %q\n", in.RuntimeEndpoint)),
 	}

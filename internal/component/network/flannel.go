@@ -98,7 +98,7 @@ func flannelFiles(c *cluster.Cluster) []resource.Resource {
 	if c.Network.MTU > 0 {
 		mtu = fmt.Sprintf(",\n        \"mtu\": %d", c.Network.MTU)
 	}
-	return []resource.Resource{resource.NewFile("/etc/cni/net.d/10-flannel.conflist", `{
+	return []resource.Resource{resource.Directory{Path: "/run/flannel", Purge: true}, resource.NewFile("/etc/cni/net.d/10-flannel.conflist", `{
   "cniVersion": "1.0.0",
   "name": "cbr0",
   "plugins": [

@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kubectl runs on m1, with the credentials that lie there.
+const kubectl = "KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout=20s "
+
+// kube runs kubectl on m1; it must succeed.
+func (o operator) kube(t testing.TB, args string) string {
+	t.Helper()
+	return o.on(t, "m1", kubectl+args)
+}
+
+// eventually waits until a command on m1 succeeds and says something.
+func (o operator) eventually(t testing.TB, what, command, want string) {
+	t.Helper()
+	start := time.Now()
+	wait(t, what, func(ctx context.Context) error {
+		r, err := o.Run(ctx, "m1", command)
+		if err != nil {
+			return err
+		}
+		if r.ExitCode != 0 || !strings.Contains(r.Stdout, want) {
+			return fmt.Errorf("exit code %d: %s%s", r.ExitCode, r.Stdout, r.Stderr)
+		}
+		return nil
+	})
+	t.Logf("%5.1fs  until %s", time.Since(start).Seconds(), what)
+}
+
+// containers are the IDs of all containers that run on a machine, which are others after a restart, and of their Pods.
+func (o operator) containers(t testing.TB, machine string) string {
+	t.Helper()
+	return o.on(t, machine, "crictl ps -q --no-trunc | sort; crictl pods -q --no-trunc --state ready | sort")
+}
+
+// agnhost puts Kubernetes' image for tests on a machine.
+func (o operator) agnhost(t *testing.T, machines ...string) string {
+	t.Helper()
+	name := ""
+	for _, p := range showJSON(t, versions(t)[0]).Parts {
+		if strings.Contains(p.Name, "/agnhost:") {
+			name = p.Name
+		}
+	}
+	if name == "" {
+		t.Fatal("the bundle has no agnhost")
+	}
+	dir := t.TempDir()
+	must(t, "skopeo", "copy", "--quiet", "oci:"+store(t)+":"+name, "oci-archive:"+filepath.Join(dir, "agnhost.tar")+":"+name)
+	for _, m := range machines {
+		o.copyTo(t, m, dir, "/root/agnhost")
+		o.on(t, m, "ctr --namespace k8s.io image import --digests=false --all-platforms=false /root/agnhost/agnhost.tar >/dev/null && rm -r /root/agnhost && crictl inspecti -q "+name+" >/dev/null")
+	}
+	return name
+}
+
+// workload is what a user would try first: servers on different nodes, one of them behind a Service, and Pods that keep their names.
+const workload = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}
+      containers:
+      - name: web
+        image: IMAGE
+        args: [netexec, --http-port=8080]
+        ports: [{containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: numbered}
+spec: {clusterIP: None, selector: {app: numbered}, ports: [{port: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: numbered}
+spec:
+  serviceName: numbered
+  replicas: 2
+  selector: {matchLabels: {app: numbered}}
+  template:
+    metadata: {labels: {app: numbered}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: IMAGE
+        args: [netexec, --http-port=8080]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+`
+
+// workloads proves that the cluster carries what users run: Pods that reach each other, Services, names, logs, exec, port-forward, metrics, rollouts.
+func (o operator) workloads(t *testing.T, workers ...string) {
+	t.Helper()
+	image := o.agnhost(t, workers...)
+	o.on(t, "m1", "cat >/root/workload.yaml <<'END'\n"+strings.ReplaceAll(workload, "IMAGE", image)+"END\n"+kubectl+"apply -f /root/workload.yaml")
+	o.kube(t, "rollout status deployment/web --timeout=90s")
+	o.kube(t, "rollout status statefulset/numbered --timeout=90s")
+	pods := strings.Fields(o.kube(t, `get pods -l app=web -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.podIP}{" "}{.spec.nodeName}{"\n"}{end}'`))
+	if len(pods) != 6 || pods[2] == pods[5] {
+		t.Fatalf("the Pods are %q; want two on different nodes", pods)
+	}
+	service := o.kube(t, "get service web -o jsonpath={.spec.clusterIP}")
+	from := func(pod, url string) string {
+		return o.kube(t, "exec "+pod+" -- /agnhost connect --timeout=5s "+url+" && echo reached")
+	}
+	for what, target := range map[string]string{
+		"the other Pod's address": pods[4] + ":8080", "the Service's address": service + ":80", "the Service's name": "web.default.svc.cluster.local:80",
+		"a short name": "web:80", "a numbered Pod's name": "numbered-1.numbered:8080", "the API": "kubernetes.default:443",
+	} {
+		if got := from(pods[0], target); !strings.Contains(got, "reached") {
+			t.Errorf("a Pod does not reach %s: %s", what, got)
+		}
+	}
+	for _, m := range o.names(t) {
+		o.eventually(t, "the NodePort of "+m, "curl -sS --max-time 5 http://"+o.address(t, m)+":30080/hostname || wget -qO- --timeout=5 http://"+o.address(t, m)+":30080/hostname", "web-")
+	}
+	if got := o.kube(t, "logs "+pods[0]); !strings.Contains(got, "8080") {
+		t.Errorf("the logs are %q", got)
+	}
+	o.on(t, "m1", kubectl+"port-forward pod/"+pods[0]+" 18080:8080 >/dev/null & p=$!; for i in $(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/18080) 2>/dev/null && break; sleep 0.1; done; exec 3<>/dev/tcp/127.0.0.1/18080 && printf 'GET /hostname HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q web- <&3; r=$?; kill $p; exit $r")
+	o.eventually(t, "kubectl top", kubectl+"top nodes", "m1")
+	o.eventually(t, "kubectl top of Pods", kubectl+"top pods -n kube-system", "coredns")
+
+	// A Deployment rolls, and a numbered Pod comes back under its name.
+	before := o.kube(t, "get pods -l app=web -o name")
+	o.kube(t, "rollout restart deployment/web")
+	o.kube(t, "rollout status deployment/web --timeout=90s")
+	if now := o.kube(t, "get pods -l app=web -o name"); now == before {
+		t.Errorf("after a rollout the Pods are still %s", now)
+	}
+	uid := o.kube(t, "get pod numbered-0 -o jsonpath={.metadata.uid}")
+	o.kube(t, "delete pod numbered-0")
+	o.kube(t, "wait --for=condition=Ready pod/numbered-0 --timeout=60s")
+	if now := o.kube(t, "get pod numbered-0 -o jsonpath={.metadata.uid}"); now == uid {
+		t.Error("numbered-0 was deleted, and is the same Pod")
+	}
+	o.kube(t, "delete -f /root/workload.yaml --wait=false")
+}
+
+// address of a machine.
+func (o operator) address(t testing.TB, machine string) string {
+	t.Helper()
+	list, err := o.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list {
+		if m.Name == machine {
+			return m.Address.String()
+		}
+	}
+	t.Fatalf("there is no machine %s", machine)
+	return ""
+}
+
+// clusterDrift changes by hand what makes up the cluster: it is named exactly, and repaired exactly.
+func (o operator) clusterDrift(t *testing.T) {
+	t.Helper()
+	o.on(t, "m2", `sed -i 's/--audit-log-maxage=30/--no-such-flag=1/' /etc/kubernetes/manifests/kube-apiserver.yaml`) // it crashes, over and over
+	o.on(t, "m3", "rm /etc/kubernetes/scheduler.conf")
+	o.kube(t, "-n kube-system delete deployment coredns --wait=false")
+	o.kube(t, `-n kube-system patch configmap kube-proxy --type merge -p '{"data":{"config.conf":"broken"}}'`)
+	p := o.plan(t)
+	want := []string{
+		"m1 object ConfigMap kube-system/kube-proxy", "m1 object Deployment kube-system/coredns",
+		"m2 file /etc/kubernetes/manifests/kube-apiserver.yaml", "m3 kubeconfig /etc/kubernetes/scheduler.conf",
+	}
+	if got := p.changes(); !slices.Equal(got, want) {
+		t.Errorf("after changes by hand, the plan names\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	m1 := o.containers(t, "m1")
+	o.must(t, "apply", "--yes")
+	o.nothing(t, "after repairing the cluster")
+	if now := o.containers(t, "m1"); now != m1 {
+		t.Errorf("repairing others restarted something on m1:\n%s\n%s", m1, now)
+	}
+	o.eventually(t, "the API server of m2", "curl -sk --max-time 5 https://"+o.address(t, "m2")+":6443/readyz || true", "ok")
+}
+
+// secrets searches for what must be nowhere else: keys of authorities, tokens, the keys that Secrets are encrypted with.
+func (o operator) secrets(t *testing.T) {
+	t.Helper()
+	// A line of each key, and each token, is enough to find it.
+	script := `for f in /etc/kubernetes/pki/ca.key /etc/kubernetes/pki/etcd/ca.key /etc/kubernetes/pki/front-proxy-ca.key /etc/kubernetes/pki/sa.key; do sed -n 2p $f; done
+awk '/secret:/ {print $2}' /etc/kubernetes/encryption.yaml
+` + kubectl + `-n kube-system get secrets -o jsonpath='{range .items[?(@.type=="bootstrap.kubernetes.io/token")]}{.data.token-secret}{"\n"}{end}' | base64 -d`
+	var shared []string
+	for line := range strings.Lines(o.on(t, "m1", script)) {
+		if line = strings.TrimSpace(line); len(line) >= 16 {
+			shared = append(shared, line)
+		}
+	}
+	if len(shared) < 5 {
+		t.Fatalf("%d secrets were found to look for; want 5 or more", len(shared))
+	}
+	for i, secret := range shared {
+		if r := run(t, "grep", "--recursive", "--fixed-strings", "--files-with-matches", "--devices=skip", "-e", secret, o.home, o.dir); r.code != 1 {
+			t.Errorf("secret %d is on the operator's disk:\n%s%s", i, r.stdout, r.stderr)
+		}
+	}
+	patterns := strings.Join(shared, "\n")
+	for _, m := range o.names(t) {
+		where := "/etc/kubernetes /var/lib/kubewright /var/lib/kubelet /var/log /tmp /run/kubewright"
+		allowed := "/etc/kubernetes/pki/ca.key|/etc/kubernetes/pki/etcd/ca.key|/etc/kubernetes/pki/front-proxy-ca.key|/etc/kubernetes/pki/sa.key|/etc/kubernetes/encryption.yaml"
+		found := o.on(t, m, "cat >/root/patterns <<'END'\n"+patterns+"\nEND\n"+
+			"grep -rlFD skip -f /root/patterns "+where+" 2>/dev/null | sort; journalctl --no-pager -q | grep -cFf /root/patterns; for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/cmdline 2>/dev/null; tr '\\0' '\\n' <$p/environ 2>/dev/null; done | grep -cFf /root/patterns; rm /root/patterns")
+		for line := range strings.Lines(found) {
+			line = strings.TrimSpace(line)
+			plane := slices.Contains([]string{"m1", "m2", "m3"}, m)
+			if line != "0" && !(plane && slices.Contains(strings.Split(allowed, "|"), line)) {
+				t.Errorf("%s has a secret where it must not be: %s", m, line)
+			}
+		}
+	}
+	// Secrets of users are unreadable in etcd.
+	o.kube(t, "create secret generic hidden --from-literal=word=xyzzyplugh")
+	o.on(t, "m1", `! grep -rqF xyzzyplugh /var/lib/etcd && `+kubectl+`delete secret hidden`)
+}
+
+// guarded has a member's data be lost: no second cluster is made over the one that lives, and what is there goes on.
+func (o operator) guarded(t *testing.T) {
+	t.Helper()
+	o.on(t, "m3", "mv /etc/kubernetes/manifests/etcd.yaml /root/ && while crictl ps -q --name '^etcd$' | grep -q .; do sleep 0.2; done; mv /var/lib/etcd/member /root/member")
+	r := o.run(t, "apply", "--yes")
+	if r.code != 1 || !strings.Contains(r.stderr, "m3: the data of its etcd member is gone") {
+		t.Errorf("with the data of m3's member gone, apply exits with %d and says:\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if got := o.on(t, "m3", "ls /var/lib/etcd /etc/kubernetes/manifests"); strings.Contains(got, "member") || strings.Contains(got, "etcd.yaml") {
+		t.Errorf("m3 has been made a member of nothing: %s", got)
+	}
+	o.kube(t, "get nodes")
+	o.on(t, "m3", "mv /root/member /var/lib/etcd/member && mv /root/etcd.yaml /etc/kubernetes/manifests/")
+	o.eventually(t, "m3's member", "curl -s --max-time 5 http://127.0.0.1:2381/readyz", "ok")
+	wait(t, "the plan to be empty", func(context.Context) error {
+		if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 0 {
+			return errors.New(r.stdout + r.stderr)
+		}
+		return nil
+	})
+}
+
+// ready waits until all nodes are ready, as after a power cut.
+func (o operator) ready(t *testing.T) {
+	t.Helper()
+	all := fmt.Sprint(len(o.names(t)))
+	o.eventually(t, "all nodes to be ready", kubectl+"get nodes --no-headers | grep -cw Ready", all)
+	o.eventually(t, "CoreDNS to be there", kubectl+"-n kube-system get deployment coredns -o jsonpath={.status.readyReplicas}", "2")
+}
