@@ -23,7 +23,7 @@ import (
 const FieldManager = "kubewright"
 
 // requestTime is how long a request may take. An API server gives up after a minute (kube-apiserver --request-timeout); what is asked here takes milliseconds.
-const requestTime = 30 * time.Second
+const requestTime = 15 * time.Second
 
 // Client is a client of one API server, one that was ready. It is safe for use by several goroutines.
 type Client struct {

@@ -102,7 +102,7 @@ func TestThereAndBack(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want := "PATCH /api/v1/namespaces/a/configmaps/b?dryRun=All&fieldManager=kubewright&force=true&timeout=30s"
+	want := "PATCH /api/v1/namespaces/a/configmaps/b?dryRun=All&fieldManager=kubewright&force=true&timeout=15s"
 	if r := a.Requests(); !slices.Contains(r, want) || a.Object(ref) != nil {
 		t.Errorf("%q lacks %q", r, want)
 	}

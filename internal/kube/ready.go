@@ -110,6 +110,9 @@ func Unwell(status string, body []byte) string {
 // plain is why a request failed, without what was asked for.
 func plain(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
+		if u.Timeout() {
+			return errors.New("it does not answer")
+		}
 		err = u.Err
 	}
 	if o, ok := errors.AsType[*net.OpError](err); ok && o.Op == "dial" {

@@ -26,14 +26,13 @@ const maxKubeconfig = 1 << 20
 
 // open reaches an API server that is ready. What fails may be unmade.
 func (a API) open(ctx context.Context, env *Env) (*kube.Client, error) {
-	path := cmp.Or(a.Kubeconfig, "/etc/kubernetes/admin.conf")
-	b, err := readFile(env, path, maxKubeconfig)
+	b, err := readFile(env, cmp.Or(a.Kubeconfig, "/etc/kubernetes/admin.conf"), maxKubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("the API cannot be asked without credentials: %w", err)
 	}
 	c, err := env.Kube.Open(ctx, b, a.Servers)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, passing(err))
+		return nil, passing(err)
 	}
 	return c, nil
 }

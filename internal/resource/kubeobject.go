@@ -64,7 +64,7 @@ func (k KubeObject) object() (*unstructured.Unstructured, error) {
 	return u, nil
 }
 
-// Observe has the server try to apply it. What would change are "PATH is" and "PATH becomes".
+// Observe has the server try to apply it. What would change are "PATH is" and "PATH becomes". One that is being deleted is "deleted".
 func (k KubeObject) Observe(ctx context.Context, env *Env) (Observed, error) {
 	want, err := k.object()
 	if err != nil {
@@ -84,6 +84,9 @@ func (k KubeObject) Observe(ctx context.Context, env *Env) (Observed, error) {
 	if err != nil {
 		return Observed{}, k.failed("reading", err)
 	}
+	if live.GetDeletionTimestamp() != nil {
+		return Observed{State: Present, Values: map[string]string{"deleted": "soon"}}, nil
+	}
 	trial, err := c.Apply(ctx, want, true)
 	if kube.IsInvalid(err) {
 		return Observed{State: Present, Blocked: fmt.Sprintf("%v; what cannot be changed in place needs it to be deleted first, by kubectl", k.failed("trying to apply", err))}, nil
@@ -99,10 +102,13 @@ func (k KubeObject) Diff(o Observed) []Change {
 	if o.State == Absent {
 		return []Change{{What: "present", Old: "absent", New: "present"}}
 	}
+	if o.Value("deleted") != "" {
+		return []Change{{What: "present", Old: "being deleted", New: "present"}}
+	}
 	return fieldChanges(o.Values)
 }
 
-// Apply has the server apply it.
+// Apply has the server apply it. One that is being deleted has to go first.
 func (k KubeObject) Apply(ctx context.Context, env *Env) error {
 	want, err := k.object()
 	if err != nil {
@@ -112,8 +118,12 @@ func (k KubeObject) Apply(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Apply(ctx, want, false); err != nil {
+	now, err := c.Apply(ctx, want, false)
+	if err != nil {
 		return k.failed("applying", err)
+	}
+	if now.GetDeletionTimestamp() != nil {
+		return TransientError{fmt.Errorf("%s is being deleted; it is made anew when it has gone", k.ID().Name)}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -127,6 +128,20 @@ func TestWhatCannotBeChanged(t *testing.T) {
 	o, err := object(t, api, aConfigMap).Observe(t.Context(), env)
 	if err != nil || !strings.Contains(o.Blocked, "field is immutable") || !strings.Contains(o.Blocked, "deleted first") {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestObjectThatIsBeingDeleted(t *testing.T) {
+	a, env, api := withAPI(t)
+	a.Put(strings.Replace(aConfigMap, "name: b", `name: b, deletionTimestamp: "2026-01-01T00:00:00Z"`, 1))
+	k := object(t, api, aConfigMap)
+	o, err := k.Observe(t.Context(), env)
+	if got := inWords(k.Diff(o)); err != nil || got != "present: being deleted → present" {
+		t.Errorf("%v says %s", err, got)
+	}
+	err = k.Apply(t.Context(), env)
+	if _, ok := errors.AsType[resource.TransientError](err); !ok || !strings.Contains(err.Error(), "ConfigMap a/b is being deleted") {
+		t.Errorf("it cannot be applied: %v", err)
 	}
 }
 

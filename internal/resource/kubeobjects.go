@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubewright/kubewright/internal/kube"
@@ -26,6 +27,9 @@ type KubeObjects struct {
 	// Keep are the objects that belong, as KubeObject.ID names them: "ConfigMap kube-system/coredns".
 	Keep []string `json:"keep,omitempty"`
 }
+
+// listsAtOnce is how many kinds are listed at once. Each takes a millisecond or two, most of which is waiting.
+const listsAtOnce = 4
 
 // ID is the component.
 func (k KubeObjects) ID() ID { return ID{"objects", k.Component} }
@@ -55,23 +59,29 @@ func (k KubeObjects) Observe(ctx context.Context, env *Env) (Observed, error) {
 
 // needless are the objects that do not belong. What controllers made of the others has their labels, too, and goes with them.
 func (k KubeObjects) needless(ctx context.Context, c *kube.Client) ([]kube.Ref, error) {
-	var needless []kube.Ref
-	for _, kind := range kube.Kinds() {
-		if kind.Made {
-			continue
-		}
-		objects, err := c.List(ctx, kube.Ref{APIVersion: kind.APIVersion, Kind: kind.Kind}, ComponentLabel+"="+k.Component+","+ManagedByLabel+"="+ManagedBy)
-		if err != nil {
-			return nil, passing(fmt.Errorf("listing each %s of %s: %w", kind.Kind, k.Component, err))
-		}
-		for _, o := range objects {
-			r := kube.Ref{APIVersion: kind.APIVersion, Kind: kind.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
-			if metav1.GetControllerOfNoCopy(&o) == nil && o.GetDeletionTimestamp() == nil && !slices.Contains(k.Keep, r.String()) {
-				needless = append(needless, r)
+	kinds := slices.DeleteFunc(kube.Kinds(), func(kind kube.Kind) bool { return kind.Made })
+	found := make([][]kube.Ref, len(kinds))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(listsAtOnce)
+	for i, kind := range kinds {
+		g.Go(func() error {
+			objects, err := c.List(ctx, kube.Ref{APIVersion: kind.APIVersion, Kind: kind.Kind}, ComponentLabel+"="+k.Component+","+ManagedByLabel+"="+ManagedBy)
+			if err != nil {
+				return passing(fmt.Errorf("listing each %s of %s: %w", kind.Kind, k.Component, err))
 			}
-		}
+			for _, o := range objects {
+				r := kube.Ref{APIVersion: kind.APIVersion, Kind: kind.Kind, Namespace: o.GetNamespace(), Name: o.GetName()}
+				if metav1.GetControllerOfNoCopy(&o) == nil && o.GetDeletionTimestamp() == nil && !slices.Contains(k.Keep, r.String()) {
+					found[i] = append(found[i], r)
+				}
+			}
+			return nil
+		})
 	}
-	return needless, nil
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(found...), nil
 }
 
 // Diff names each that goes.

@@ -20,11 +20,13 @@ func (p NodeReady) ID() ID { return ID{"node-ready", p.Name} }
 
 // Check reads the node. What is not well is what its kubelet says, or that it says nothing.
 func (p NodeReady) Check(ctx context.Context, env *Env) (string, error) {
-	c, err := p.API.open(ctx, env)
+	limited, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	c, err := p.API.open(limited, env)
 	if err != nil {
 		return unanswered(ctx, err)
 	}
-	node, err := c.Get(ctx, nodeRef(p.Name))
+	node, err := c.Get(limited, nodeRef(p.Name))
 	if kube.IsNotFound(err) {
 		return fmt.Sprintf("the kubelet of %s has not registered its node", p.Name), nil
 	}

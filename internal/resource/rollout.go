@@ -31,11 +31,13 @@ func (p Rollout) Check(ctx context.Context, env *Env) (string, error) {
 	if _, err := kube.KindOf("apps/v1", p.Kind); err != nil {
 		return "", err
 	}
-	c, err := p.API.open(ctx, env)
+	limited, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	c, err := p.API.open(limited, env)
 	if err != nil {
 		return unanswered(ctx, err)
 	}
-	u, err := c.Get(ctx, p.ref())
+	u, err := c.Get(limited, p.ref())
 	if kube.IsNotFound(err) {
 		return fmt.Sprintf("there is no %s", p.ref()), nil
 	}
@@ -47,7 +49,7 @@ func (p Rollout) Check(ctx context.Context, env *Env) (string, error) {
 		return "", nil
 	}
 	if p.Kind == "DaemonSet" {
-		nodes, err := c.List(ctx, nodeRef(""), "")
+		nodes, err := c.List(limited, nodeRef(""), "")
 		if err != nil {
 			return unanswered(ctx, err)
 		}
@@ -63,7 +65,7 @@ func (p Rollout) Check(ctx context.Context, env *Env) (string, error) {
 	}
 	why = fmt.Sprintf("%s: %s", p.ref(), why)
 	// What keeps a Pod helps to understand; without it, the numbers have to do.
-	pods, err := podsOf(ctx, c, u)
+	pods, err := podsOf(limited, c, u)
 	if err != nil {
 		return why, nil
 	}
