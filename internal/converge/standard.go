@@ -86,8 +86,10 @@ func Standard(b *bundle.Bundle) Components {
 			Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
 			KubeletConfig: []byte(configuration), Joining: joining(w),
 		}))
+		// Nobody may do anything there before the roles say so.
+		answering = []plan.Condition{plan.After(plan.StepID{Host: executor, Name: clusterobjects.Roles})}
 		all.add(node.Steps(node.Input{Cluster: w.Cluster, Hosts: w.Hosts, API: api, Executor: executor, After: func(host string) []plan.Condition {
-			return append(after(host, kubelet.Step), answers)
+			return append(after(host, kubelet.Step), answering...)
 		}}), nil)
 		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(kubeproxy.Steps(kubeproxy.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering}))
