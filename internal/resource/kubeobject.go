@@ -77,24 +77,39 @@ func (k KubeObject) Observe(ctx context.Context, env *Env) (Observed, error) {
 	if err != nil {
 		return Observed{}, err
 	}
+	for range lookAgain {
+		o, same, err := k.compare(ctx, c, want)
+		if err != nil || same {
+			return o, err
+		}
+	}
+	return Observed{}, fmt.Errorf("%s changes all the time; something else writes it over and over", k.ID().Name)
+}
+
+// lookAgain is how often an object is compared that somebody changes meanwhile: controllers do, just after it was applied.
+const lookAgain = 10
+
+// compare compares the object with what comes of trying to apply it; not the same are those of which one was changed in between.
+func (k KubeObject) compare(ctx context.Context, c *kube.Client, want *unstructured.Unstructured) (o Observed, same bool, err error) {
 	live, err := c.Get(ctx, kube.RefOf(want))
 	if kube.IsNotFound(err) {
-		return Observed{State: Absent}, nil
+		return Observed{State: Absent}, true, nil
 	}
 	if err != nil {
-		return Observed{}, k.failed("reading", err)
+		return Observed{}, false, k.failed("reading", err)
 	}
 	if live.GetDeletionTimestamp() != nil {
-		return Observed{State: Present, Values: map[string]string{"deleted": "soon"}}, nil
+		return Observed{State: Present, Values: map[string]string{"deleted": "soon"}}, true, nil
 	}
 	trial, err := c.Apply(ctx, want, true)
 	if kube.IsInvalid(err) {
-		return Observed{State: Present, Blocked: fmt.Sprintf("%v; what cannot be changed in place needs it to be deleted first, by kubectl", k.failed("trying to apply", err))}, nil
+		return Observed{State: Present, Blocked: fmt.Sprintf("%v; what cannot be changed in place needs it to be deleted first, by kubectl", k.failed("trying to apply", err))}, true, nil
 	}
 	if err != nil {
-		return Observed{}, k.failed("trying to apply", err)
+		return Observed{}, false, k.failed("trying to apply", err)
 	}
-	return Observed{State: Present, Values: objectChanges(live, trial)}, nil
+	// A trial answers with the version that it began with.
+	return Observed{State: Present, Values: objectChanges(live, trial)}, live.GetResourceVersion() == trial.GetResourceVersion(), nil
 }
 
 // Diff names each field that changes.
