@@ -2,13 +2,10 @@ package resource
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/kubewright/kubewright/internal/pki"
 )
-
-var errNotYet = errors.New("not there yet")
 
 // PKIDir is where a machine has keys and certificates, as kubeadm has them.
 const PKIDir = "/etc/kubernetes/pki"

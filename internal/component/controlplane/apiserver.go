@@ -65,12 +65,10 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		"etcd-keyfile":                       pki + "/apiserver-etcd-client.key",
 		// The kubelets' serving certificates are of the cluster's authority here, so they are verified; kubeadm's are of their own making.
 		"kubelet-certificate-authority": pki + "/ca.crt",
+		"authentication-config":         authenticationPath(c),
 	}
 	if _, structured := c.Cluster.APIServer.ExtraArgs["authorization-config"]; !structured {
 		flags["authorization-mode"] = "Node,RBAC"
-	}
-	if len(ownAuthentication(c)) == 0 {
-		flags["authentication-config"] = authenticationFile
 	}
 	if !c.Audit.Disabled {
 		maps.Copy(flags, auditFlags(c))
@@ -102,10 +100,7 @@ func etcdServers(c *cluster.Cluster, h v1alpha1.Host) []string {
 func encrypts(c *cluster.Cluster) bool { return c.Encryption.Provider != "none" }
 
 func apiServerMounts(c *cluster.Cluster, f facts.Host) []staticpod.Mount {
-	mounts := append(authorities(f), keys)
-	if len(ownAuthentication(c)) == 0 {
-		mounts = append(mounts, file("authentication", authenticationFile))
-	}
+	mounts := append(authorities(f), keys, file("authentication", authenticationPath(c)))
 	if !c.Audit.Disabled {
 		mounts = append(mounts, file("audit-policy", auditPolicyFile),
 			staticpod.Mount{Name: "audit-logs", Path: auditDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true})

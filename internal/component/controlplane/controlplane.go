@@ -47,7 +47,6 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	problems = anonymousProblems(in.Cluster)
 	var steps []plan.Step
 	for _, h := range in.Cluster.With(v1alpha1.ControlPlane) {
 		f, answered := in.Hosts[h.Name]

@@ -3,8 +3,7 @@ package etcd
 import (
 	"net"
 	"net/netip"
-	"net/url"
-	"strings"
+	"strconv"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
@@ -14,7 +13,7 @@ import (
 const (
 	clientPort  = "2379"
 	peerPort    = "2380"
-	metricsPort = "2381"
+	metricsPort = 2381
 )
 
 // addresses are those by which a member is reached, on its own host, too.
@@ -42,13 +41,7 @@ func loopback(h v1alpha1.Host) string {
 	return "127.0.0.1"
 }
 
-// metricsURL is where a member says how it is: the first of those that the cluster file asks for, if it does.
-func metricsURL(c *cluster.Cluster, h v1alpha1.Host) *url.URL {
-	own := &url.URL{Scheme: "http", Host: net.JoinHostPort(loopback(h), metricsPort)}
-	first, _, _ := strings.Cut(c.Etcd.ExtraArgs["listen-metrics-urls"], ",")
-	u, err := url.Parse(first)
-	if err != nil || u.Hostname() == "" || u.Port() == "" {
-		return own
-	}
-	return u
+// metricsURL is where a member says how it is.
+func metricsURL(h v1alpha1.Host) string {
+	return "http://" + net.JoinHostPort(loopback(h), strconv.Itoa(metricsPort))
 }

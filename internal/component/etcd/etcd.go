@@ -91,7 +91,7 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 	s := plan.Step{
 		StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
 		Resources: []resource.Resource{resource.Directory{Path: in.Cluster.Etcd.DataDir, Mode: 0o700, Purge: true}},
-		Ensures:   []resource.Probe{runs, answers(in.Cluster, h)},
+		Ensures:   []resource.Probe{runs, answers(h)},
 	}
 	s.Resources = append(s.Resources, certificates(in.Cluster, h)...)
 	s.Resources = append(s.Resources, manifest) // last: the kubelet starts it at once

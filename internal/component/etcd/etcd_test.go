@@ -67,7 +67,8 @@ etcd:
   quota: 2Gi
   compactionMode: revision
   compactionRetention: "1000"
-  extraArgs: {heartbeat-interval: "200", listen-metrics-urls: "http://0.0.0.0:9381,http://127.0.0.1:9381"}
+  extraArgs: {heartbeat-interval: "200"}
+network: {podRanges: ["fd00:10:244::/56", 10.244.0.0/16], serviceRanges: ["fd00:10:96::/112", 10.96.0.0/16]}
 certificates: {algorithm: RSA-3072, validity: 720h}
 `, map[string]facts.Host{"cp1": {}}},
 		{"living", three, "", map[string]facts.Host{"cp1": grown}},
@@ -119,7 +120,9 @@ func TestBundleWithoutEtcd(t *testing.T) {
 }
 
 func TestHostsOfEtcdAlone(t *testing.T) {
-	s, problems := steps(t, load(t, three+"- {name: e1, address: 10.0.0.31, roles: [etcd]}\n", ""), map[string]facts.Host{"e1": {}, "cp1": {}})
+	c := load(t, three, "")
+	c.Hosts = append(c.Hosts, v1alpha1.Host{Name: "e1", InternalAddresses: []string{"10.0.0.31"}, Roles: []v1alpha1.Role{v1alpha1.Etcd}}) // a cluster file may not say so yet
+	s, problems := steps(t, c, map[string]facts.Host{"e1": {}, "cp1": {}})
 	if len(s) > 0 || len(problems) != 1 || !problems[0].Blocks || problems[0].Host != "e1" {
 		t.Errorf("%d steps, problems %v", len(s), problems)
 	}

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 
@@ -23,12 +22,7 @@ func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, image string) (c
 	if err != nil {
 		return corev1.Pod{}, err
 	}
-	at := metricsURL(c, h)
-	port, err := strconv.ParseInt(at.Port(), 10, 32)
-	if err != nil {
-		return corev1.Pod{}, fmt.Errorf("etcd.extraArgs.listen-metrics-urls has the port %q", at.Port())
-	}
-	asked := staticpod.Endpoint{Scheme: corev1.URIScheme(strings.ToUpper(at.Scheme)), Host: staticpod.Local(at.Hostname())}
+	asked := staticpod.Endpoint{Scheme: corev1.URISchemeHTTP, Host: loopback(h)}
 	return staticpod.Pod(corev1.Container{
 		Name:           "etcd",
 		Command:        staticpod.Command("etcd", own, c.Etcd.ExtraArgs),
@@ -37,7 +31,7 @@ func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, image string) (c
 		LivenessProbe:  asked.Liveness("/livez"),
 		ReadinessProbe: asked.Readiness("/readyz"),
 		StartupProbe:   asked.Startup("/readyz"),
-		Ports:          staticpod.Port(int32(port)),
+		Ports:          staticpod.Port(metricsPort),
 	}, []staticpod.Mount{
 		{Name: "etcd-data", Path: c.Etcd.DataDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
 		{Name: "etcd-certs", Path: pkiDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
@@ -71,7 +65,7 @@ func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]st
 		"peer-trusted-ca-file":           pkiDir + "/ca.crt",
 		"peer-client-cert-auth":          "true",
 		"snapshot-count":                 "10000",
-		"listen-metrics-urls":            metricsURL(c, h).String(),
+		"listen-metrics-urls":            metricsURL(h),
 		"feature-gates":                  "InitialCorruptCheck=true",
 		"watch-progress-notify-interval": "5s",
 		// kubeadm leaves these to etcd: 2 GiB, and the API server alone compacts.
@@ -100,15 +94,6 @@ func initialCluster(c *cluster.Cluster) string {
 }
 
 // answers asks a member whether it is ready, which it is only with most of the others.
-func answers(c *cluster.Cluster, h v1alpha1.Host) resource.Probe {
-	u := *metricsURL(c, h)
-	if staticpod.Local(u.Hostname()) == "" {
-		u.Host = net.JoinHostPort(loopback(h), u.Port())
-	}
-	u.Path = "/readyz"
-	p := resource.HTTPAnswers{Name: "etcd", URL: u.String()}
-	if u.Scheme == "https" {
-		p.CA, p.Certificate = pkiDir+"/ca.crt", pkiDir+"/healthcheck-client"
-	}
-	return p
+func answers(h v1alpha1.Host) resource.Probe {
+	return resource.HTTPAnswers{Name: "etcd", URL: metricsURL(h) + "/readyz"}
 }

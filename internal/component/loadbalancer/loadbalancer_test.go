@@ -12,22 +12,35 @@ import (
 	"github.com/kubewright/kubewright/internal/plan/plantest"
 )
 
-const file = `apiVersion: kubewright.dev/v1alpha1
+const head = `apiVersion: kubewright.dev/v1alpha1
 kind: Cluster
 name: test
 hosts:
-- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+`
+
+const hosts = `- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
 - {name: cp2, address: 10.0.0.12, roles: [control-plane, worker]}
-- {name: cp3, address: 10.0.0.13, internalAddresses: ["fd00::13"], roles: [control-plane]}
+- {name: cp3, address: 10.0.0.13, roles: [control-plane]}
 - {name: w1, address: 10.0.0.21, roles: [worker]}
 - {name: w2, address: 10.0.0.22, roles: [worker]}
-- {name: e1, address: 10.0.0.31, roles: [etcd]}
 - {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
+`
+
+const bothFamilies = `- {name: cp1, address: 10.0.0.11, internalAddresses: [10.0.0.11, "fd00::11"], roles: [control-plane]}
+- {name: cp2, address: 10.0.0.12, internalAddresses: [10.0.0.12, "fd00::12"], roles: [control-plane]}
+- {name: cp3, address: cp3.example, internalAddresses: [10.0.0.13, "fd00::13"], roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, internalAddresses: [10.0.0.21, "fd00::21"], roles: [worker]}
+network: {podRanges: [10.244.0.0/16, "fd01::/48"], serviceRanges: [10.96.0.0/16, "fd02::/112"]}
+`
+
+const ipv6First = `- {name: cp1, address: 10.0.0.11, internalAddresses: ["fd00::11", 10.0.0.11], roles: [control-plane]}
+- {name: w1, address: 10.0.0.21, internalAddresses: ["fd00::21", 10.0.0.21], roles: [worker]}
+network: {podRanges: ["fd01::/48", 10.244.0.0/16], serviceRanges: ["fd02::/112", 10.96.0.0/16]}
 `
 
 func load(t *testing.T, more string) *cluster.Cluster {
 	t.Helper()
-	spec, err := v1alpha1.Parse("cluster.yaml", []byte(file+more))
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte(head+more))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,19 +51,20 @@ func load(t *testing.T, more string) *cluster.Cluster {
 	return c
 }
 
-var all = map[string]facts.Host{"cp1": {}, "cp2": {}, "cp3": {}, "w1": {}, "w2": {}, "e1": {}, "lb1": {}}
+var all = map[string]facts.Host{"cp1": {}, "cp2": {}, "cp3": {}, "w1": {}, "w2": {}, "lb1": {}}
 
 func TestSteps(t *testing.T) {
 	only := maps.Clone(all)
 	delete(only, "w2")
 	for _, c := range []struct {
-		name, more string
+		name, file string
 	}{
-		{"ipv4", ""},
-		{"dual-stack", "apiServer: {port: 443}\nendpoint: {name: k8s.example.org}\nnetwork: {podRanges: [10.244.0.0/16, \"fd01::/48\"], serviceRanges: [10.96.0.0/16, \"fd02::/112\"]}\n"},
+		{"ipv4", hosts},
+		{"dual-stack", bothFamilies + "apiServer: {port: 443}\nendpoint: {name: k8s.example.org}\n"},
+		{"ipv6-first", ipv6First},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			in := Input{Cluster: load(t, c.more), Hosts: only,
+			in := Input{Cluster: load(t, c.file), Hosts: only,
 				After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " is prepared"}} }}
 			steps, problems := Steps(in)
 			if err := plan.Check(steps, []plan.Group{{Name: cluster.Workers, AtOnce: 1}}); err != nil {
@@ -63,9 +77,9 @@ func TestSteps(t *testing.T) {
 
 func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 	text := func(more string) string {
-		hosts := maps.Clone(all)
-		hosts["w3"] = facts.Host{}
-		steps, _ := Steps(Input{Cluster: load(t, more), Hosts: hosts})
+		answered := maps.Clone(all)
+		answered["w3"] = facts.Host{}
+		steps, _ := Steps(Input{Cluster: load(t, hosts+more), Hosts: answered})
 		return plantest.Render(t, slices.DeleteFunc(steps, func(s plan.Step) bool { return s.Host == "w3" }), nil)
 	}
 	if before, after := text(""), text("- {name: w3, address: 10.0.0.23, roles: [worker]}\n"); before != after {
@@ -74,8 +88,8 @@ func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 }
 
 func TestPackages(t *testing.T) {
-	packages := Packages(Input{Cluster: load(t, "")})
-	for host, want := range map[string][]string{"cp1": nil, "cp2": nil, "w1": {"haproxy"}, "e1": nil, "lb1": nil} {
+	packages := Packages(Input{Cluster: load(t, hosts)})
+	for host, want := range map[string][]string{"cp1": nil, "cp2": nil, "w1": {"haproxy"}, "lb1": nil} {
 		if got := packages(host); !slices.Equal(got, want) {
 			t.Errorf("%s needs %q, want %q", host, got, want)
 		}
