@@ -2,7 +2,7 @@ module kubewright.dev/distro/etcd
 
 go 1.26.0
 
-require go.etcd.io/etcd/server/v3 v3.7.3 // indirect
+require go.etcd.io/etcd/server/v3 v3.7.3
 
 require go.etcd.io/etcd/etcdctl/v3 v3.7.3 // indirect
 
@@ -82,8 +82,6 @@ require (
 	k8s.io/utils v0.0.0-20260108192941-914a6e750570 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
-
-tool go.etcd.io/etcd/server/v3
 
 tool go.etcd.io/etcd/etcdctl/v3
 

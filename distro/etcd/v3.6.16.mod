@@ -2,7 +2,7 @@ module kubewright.dev/distro/etcd
 
 go 1.26.0
 
-require go.etcd.io/etcd/server/v3 v3.6.16 // indirect
+require go.etcd.io/etcd/server/v3 v3.6.16
 
 require go.etcd.io/etcd/etcdctl/v3 v3.6.16 // indirect
 
@@ -82,8 +82,6 @@ require (
 	sigs.k8s.io/json v0.0.0-20211020170558-c049b76a60c6 // indirect
 	sigs.k8s.io/yaml v1.4.0 // indirect
 )
-
-tool go.etcd.io/etcd/server/v3
 
 tool go.etcd.io/etcd/etcdctl/v3
 

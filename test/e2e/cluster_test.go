@@ -205,7 +205,7 @@ func (s *started) end() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// TestApply is the life of five hosts: made, left alone, restarted, cut off from power, changed by hand, put back.
+// TestApply is the life of a cluster of five hosts: made of bare machines, used, left alone, restarted, cut off from power, changed by hand, put back.
 func TestApply(t *testing.T) {
 	f := newFixture(t, "apply")
 	f.machines(t, "up", "--count", "5")
@@ -230,28 +230,35 @@ func TestApply(t *testing.T) {
 	}
 	o.must(t, "apply", "--yes")
 	o.nothing(t, "after apply")
+	o.ready(t)
 	running := map[string]string{}
 	for _, m := range names {
-		running[m] = o.running(t, m)
+		running[m] = o.running(t, m) + "\n" + o.containers(t, m)
 	}
 	if got := o.must(t, "apply", "--yes"); !strings.Contains(got, "nothing to do") {
 		t.Errorf("a second apply says:\n%s", got)
 	}
 	for _, m := range names {
-		if now := o.running(t, m); now != running[m] {
+		if now := o.running(t, m) + "\n" + o.containers(t, m); now != running[m] {
 			t.Errorf("a second apply restarted something on %s:\n%s\n%s", m, running[m], now)
 		}
 	}
+	o.secrets(t)
+	o.workloads(t, "m4", "m5")
 
 	// All is back without Kubewright.
 	f.machines(t, "restart", "--all")
 	o.settled(t)
+	o.ready(t)
 	o.nothing(t, "after restarts")
 	f.machines(t, "kill", "--all")
 	f.machines(t, "start", "--all")
 	o.settled(t)
+	o.ready(t)
 	o.nothing(t, "after a power cut of all hosts at once")
 
+	o.clusterDrift(t)
+	o.guarded(t)
 	o.drift(t)
 	o.saved(t)
 	o.fullDisk(t)
