@@ -76,8 +76,12 @@ func Standard(b *bundle.Bundle) Components {
 		if err != nil {
 			all.add(nil, []plan.Problem{{Blocks: true, Message: "the configuration of kubelets cannot be written: " + err.Error()}})
 		}
+		own, err := programs(w.Cluster)
+		if err != nil {
+			all.add(nil, []plan.Problem{{Blocks: true, Message: err.Error()}})
+		}
 		all.add(clusterobjects.Steps(clusterobjects.Input{
-			Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
+			Cluster: w.Cluster, Programs: own, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
 			KubeletConfig: []byte(configuration), Joining: joining(w),
 		}))
 		// Nobody may do anything there before the roles say so.

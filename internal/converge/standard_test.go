@@ -134,6 +134,24 @@ func TestStandardOfANewCluster(t *testing.T) {
 	}
 }
 
+// kubeadm knows what it would take away else when it upgrades.
+func TestKubeadmIsTold(t *testing.T) {
+	steps, _ := standard(t, nil)
+	for _, o := range objects(steps) {
+		if o.ID().Name != "ConfigMap kube-system/kubeadm-config" {
+			continue
+		}
+		for _, want := range []string{"name: audit-policy-file", "name: authentication-config", "name: encryption-provider-config", "hostPath: /etc/kubernetes/encryption.yaml", "pathType: File",
+			"hostPath: /var/log/kubernetes/audit", "name: node-cidr-mask-size", "name: quota-backend-bytes"} {
+			if !strings.Contains(string(o.Object), want) {
+				t.Errorf("there is no %s in %s", want, o.Object)
+			}
+		}
+		return
+	}
+	t.Error("there is no kubeadm-config")
+}
+
 func objects(steps []plan.Step) (list []resource.KubeObject) {
 	for _, s := range steps {
 		for _, r := range s.Resources {
