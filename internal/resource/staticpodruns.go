@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -48,6 +49,9 @@ type container struct {
 	} `json:"metadata"`
 }
 
+// containerRunning is the state of one that runs.
+const containerRunning = "CONTAINER_RUNNING"
+
 // Check asks the container runtime.
 func (p StaticPodRuns) Check(ctx context.Context, env *Env) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
@@ -67,19 +71,14 @@ func (p StaticPodRuns) Check(ctx context.Context, env *Env) (string, error) {
 }
 
 func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
-	var pods struct {
-		Items []sandbox `json:"items"`
-	}
-	if err := crictl(ctx, env, &pods, "pods", "--label", "io.kubernetes.pod.namespace=kube-system", "--name", "^"+p.Name+"-", "-o", "json"); err != nil {
+	pods, err := staticPods(ctx, env, p.Name)
+	if err != nil {
 		return "", err
 	}
 	old := false
 	var now *sandbox
-	for _, s := range pods.Items {
+	for _, s := range pods {
 		// Sandboxes of Pods that go are still there for a while, not ready; the newest is the one that counts.
-		if s.Annotations["kubernetes.io/config.source"] != "file" {
-			continue
-		}
 		switch {
 		case s.Annotations[ManifestAnnotation] != p.Digest:
 			old = old || s.State == "SANDBOX_READY"
@@ -98,19 +97,36 @@ func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
 	return p.containers(ctx, env, now.ID)
 }
 
+// staticPods are the sandboxes of a static Pod, by its name without the node's.
+func staticPods(ctx context.Context, env *Env, name string) ([]sandbox, error) {
+	var pods struct {
+		Items []sandbox `json:"items"`
+	}
+	err := crictl(ctx, env, &pods, "pods", "--label", "io.kubernetes.pod.namespace=kube-system", "--name", "^"+name+"-", "-o", "json")
+	// Pods of the same beginning that came by the API are others'.
+	return slices.DeleteFunc(pods.Items, func(s sandbox) bool { return s.Annotations["kubernetes.io/config.source"] != "file" }), err
+}
+
+// containersOf are those of a sandbox, also those that ended.
+func containersOf(ctx context.Context, env *Env, pod string) ([]container, error) {
+	var list struct {
+		Containers []container `json:"containers"`
+	}
+	err := crictl(ctx, env, &list, "ps", "--all", "--pod", pod, "-o", "json")
+	return list.Containers, err
+}
+
 // later compares numbers as they are written.
 func later(a, b string) bool { return len(a) > len(b) || len(a) == len(b) && a > b }
 
 // containers looks at those of a sandbox: the last attempt of each has to run.
 func (p StaticPodRuns) containers(ctx context.Context, env *Env, pod string) (string, error) {
-	var list struct {
-		Containers []container `json:"containers"`
-	}
-	if err := crictl(ctx, env, &list, "ps", "--all", "--pod", pod, "-o", "json"); err != nil {
+	list, err := containersOf(ctx, env, pod)
+	if err != nil {
 		return "", err
 	}
 	last := map[string]container{}
-	for _, c := range list.Containers {
+	for _, c := range list {
 		if l, ok := last[c.Metadata.Name]; !ok || c.Metadata.Attempt > l.Metadata.Attempt {
 			last[c.Metadata.Name] = c
 		}
@@ -118,8 +134,8 @@ func (p StaticPodRuns) containers(ctx context.Context, env *Env, pod string) (st
 	if len(last) == 0 {
 		return fmt.Sprintf("no container of %s was started yet; its image may be missing: \"journalctl -u kubelet\" says more", p.Name), nil
 	}
-	for _, c := range list.Containers {
-		if c.ID != last[c.Metadata.Name].ID || c.State == "CONTAINER_RUNNING" {
+	for _, c := range list {
+		if c.ID != last[c.Metadata.Name].ID || c.State == containerRunning {
 			continue
 		}
 		if c.State != "CONTAINER_EXITED" {
