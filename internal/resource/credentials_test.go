@@ -55,7 +55,7 @@ func signer(r resource.Resource) func(context.Context, resource.ID, []byte) ([]b
 		if !ok || of != r.ID() {
 			return nil, fmt.Errorf("%s has no certificate signed", of)
 		}
-		return pki.Sign(ours(), c.Certificate(), request, time.Now())
+		return pki.Sign(ours(), c.Requested(), request, time.Now())
 	}
 }
 
@@ -395,7 +395,7 @@ func TestWhatComesIsChecked(t *testing.T) {
 			withAuthority(t, m, env)
 		}
 		env.Sign = func(_ context.Context, _ resource.ID, request []byte) ([]byte, error) {
-			return pki.Sign(others(), r.(resource.Certified).Certificate(), request, time.Now())
+			return pki.Sign(others(), r.(resource.Certified).Requested(), request, time.Now())
 		}
 		env.Secret = func(context.Context, resource.ID, string) ([]byte, error) { return []byte("something else"), nil }
 		before := m.State()
