@@ -392,6 +392,13 @@ func (c *Client) Check(ctx context.Context, probes []resource.Probe) (map[string
 	return r.Unwell, nil
 }
 
+// Certify has the Kubernetes API sign the certificate of a user, with the credentials that lie on the machine. It returns PEM.
+func (c *Client) Certify(ctx context.Context, u resource.UserCertificate) ([]byte, error) {
+	var r certifyReply
+	err := c.call(ctx, "Certify", &certifyRequest{u}, &r)
+	return r.Certificate, err
+}
+
 // Shared are the contents of what the machine shares with other control planes, keys among it, by path. The machine's lock has to be held.
 func (c *Client) Shared(ctx context.Context) (map[string][]byte, error) {
 	var r sharedReply

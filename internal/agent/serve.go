@@ -544,6 +544,12 @@ func (a *agent) check(ctx context.Context, r *checkRequest) (*checkReply, error)
 	return reply, nil
 }
 
+// certify has the Kubernetes API sign the certificate of a user. Of the machine nothing changes, so its lock is not needed.
+func (a *agent) certify(ctx context.Context, r *certifyRequest) (*certifyReply, error) {
+	certificate, err := r.Certificate.Issue(ctx, a.env())
+	return &certifyReply{certificate}, explainError(err)
+}
+
 // begin is called before anything is written. It fails where that is not allowed.
 func (a *agent) begin() (done func(), err error) {
 	a.mu.Lock()
