@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,5 +40,30 @@ func TestCertify(t *testing.T) {
 	u.API.Servers = []string{"127.0.0.1:1"}
 	if _, err := c.Certify(t.Context(), u); err == nil {
 		t.Error("it works without an API")
+	}
+}
+
+// Reports are looked at all at once, without the machine's lock; one that fails does not hold up the others.
+func TestLook(t *testing.T) {
+	h := newHost(t)
+	h.write(t, "/etc/kubernetes/pki/x.crt", "rubbish")
+	before := h.State()
+	c, _ := h.connect(t)
+	nodes := resource.NodesReport{API: resource.API{Servers: []string{"127.0.0.1:1"}}}
+	found, err := c.Look(t.Context(), []resource.Report{resource.CertificatesReport{}, nodes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var certificates []resource.CertificateFound
+	if why := found.Get(resource.CertificatesReport{}.ID(), &certificates); why != "" || len(certificates) != 1 || certificates[0].Path != "/etc/kubernetes/pki/x.crt" {
+		t.Errorf("it finds %+v, %s", certificates, why)
+	}
+	if why := found.Get(nodes.ID(), &[]resource.NodeFound{}); !strings.Contains(why, "credentials") {
+		t.Errorf("without credentials, nodes are not known because %q", why)
+	}
+	for name, state := range h.State() {
+		if before[name] != state {
+			t.Errorf("%s changed: %s", name, state)
+		}
 	}
 }

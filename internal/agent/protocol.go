@@ -138,6 +138,14 @@ type given struct {
 	Failed  string `json:"failed,omitempty"`
 }
 
+type lookRequest struct {
+	Reports []resource.Encoded `json:"reports"`
+}
+
+type lookReply struct {
+	Found resource.Found `json:"found"`
+}
+
 type certifyRequest struct {
 	Certificate resource.UserCertificate `json:"certificate"`
 }
@@ -233,6 +241,7 @@ type server interface {
 	observe(ctx context.Context, r *observeRequest) (*observeReply, error)
 	check(ctx context.Context, r *checkRequest) (*checkReply, error)
 	shared(ctx context.Context, r *sharedRequest) (*sharedReply, error)
+	look(ctx context.Context, r *lookRequest) (*lookReply, error)
 	certify(ctx context.Context, r *certifyRequest) (*certifyReply, error)
 	apply(r *applyRequest, s grpc.ServerStream) error
 	remove(r *removeRequest, s grpc.ServerStream) error
@@ -268,7 +277,8 @@ func description() *grpc.ServiceDesc {
 		ServiceName: service,
 		HandlerType: (*server)(nil),
 		Methods: []grpc.MethodDesc{
-			unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check), unary("Shared", server.shared), unary("Certify", server.certify),
+			unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check), unary("Shared", server.shared),
+			unary("Look", server.look), unary("Certify", server.certify),
 		},
 		Streams: []grpc.StreamDesc{
 			streamed("Apply", server.apply), streamed("Remove", server.remove),
