@@ -6,16 +6,19 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
 	etcdcomponent "github.com/kubewright/kubewright/internal/component/etcd"
 	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/etcd"
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
@@ -289,5 +292,31 @@ func TestBalancerProbes(t *testing.T) {
 		if id := p.ID().String(); id != "unit-active kubewright-endpoint.service" && id != "http-answers endpoint" {
 			t.Error(id)
 		}
+	}
+}
+
+// What apply waits for in the cluster, a status looks at.
+func TestStatusLooksAtWhatApplyEnsures(t *testing.T) {
+	w := newWorld(t)
+	b := &bundle.Bundle{Kubernetes: "v1.37.1"}
+	for _, image := range []string{"kube-proxy", "flannel", "coredns", "metrics-server", "kubewright-approver", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "pause"} {
+		b.Parts = append(b.Parts, bundle.Part{Kind: bundle.Image, Name: "registry.k8s.io/" + image + ":v1"})
+	}
+	steps, _ := Standard(b)(Wish{Cluster: w.cluster, Hosts: w.hosts, Keys: func() (Keys, []plan.Problem) { return Keys{}, nil }, After: func(string) []plan.Condition { return nil }})
+	var ensured, looked []string
+	for _, s := range steps {
+		for _, p := range s.Ensures {
+			if p.ID().Kind == (resource.Rollout{}).ID().Kind {
+				ensured = append(ensured, p.ID().String())
+			}
+		}
+	}
+	for _, p := range workloads(w.cluster, resource.API{}) {
+		looked = append(looked, p.ID().String())
+	}
+	slices.Sort(ensured)
+	slices.Sort(looked)
+	if !slices.Equal(ensured, looked) {
+		t.Errorf("apply ensures\n%q, and a status looks at\n%q", ensured, looked)
 	}
 }
