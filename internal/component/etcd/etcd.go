@@ -117,3 +117,8 @@ func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 		resource.Certificate{Path: pkiDir + "/healthcheck-client", Request: request(pki.Request{CommonName: "kube-etcd-healthcheck-client"})},
 	}
 }
+
+// Report looks at the member on a host.
+func Report(h v1alpha1.Host) resource.EtcdReport {
+	return resource.EtcdReport{URL: httpsURL(loopback(h), clientPort)}
+}
