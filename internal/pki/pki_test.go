@@ -293,7 +293,8 @@ func TestKeys(t *testing.T) {
 	if _, err := NewKey("DSA"); err == nil || !strings.Contains(err.Error(), `"DSA"`) {
 		t.Errorf("a key of no algorithm: %v", err)
 	}
-	if b, err := base64.StdEncoding.DecodeString(NewEncryptionKey()); err != nil || len(b) != 32 || NewEncryptionKey() == NewEncryptionKey() {
+	one, other := NewEncryptionKey(), NewEncryptionKey()
+	if b, err := base64.StdEncoding.DecodeString(one); err != nil || len(b) != 32 || one == other {
 		t.Errorf("an encryption key has %d bytes, %v", len(b), err)
 	}
 }
