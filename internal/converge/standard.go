@@ -62,10 +62,10 @@ func Standard(b *bundle.Bundle) Components {
 		for _, h := range w.Cluster.EtcdHosts() {
 			members.Of = append(members.Of, plan.StepID{Host: h.Name, Name: etcd.Step})
 		}
-		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: func(host string) []plan.Condition {
+		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step, runtime.Images), placed)
 		}}))
-		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: func(host string) []plan.Condition {
+		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
 			conditions := append(after(host, kubelet.Step, runtime.Images), placed, members)
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it

@@ -37,6 +37,8 @@ type Input struct {
 	Hosts map[string]facts.Host
 	// Bundle is the node software.
 	Bundle *bundle.Bundle
+	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
+	RuntimeEndpoint string
 	// After is what a control plane waits for: its host's kubelet, images, authorities and shared files, and etcd; may be nil.
 	After func(host string) []plan.Condition
 }
@@ -53,7 +55,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if !answered {
 			continue
 		}
-		s, err := controlPlane(in.Cluster, h, f, images)
+		s, err := controlPlane(in.Cluster, h, f, images, in.RuntimeEndpoint)
 		if err != nil {
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error()})
 			continue
@@ -82,7 +84,7 @@ func images(b *bundle.Bundle) (map[string]bundle.Part, []plan.Problem) {
 }
 
 // controlPlane is the step of one host.
-func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[string]bundle.Part) (plan.Step, error) {
+func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[string]bundle.Part, socket string) (plan.Step, error) {
 	s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h)}
 	s.Resources = append(certificates(c, h), kubeconfigs(c, h)...)
 	settings := append(auditFiles(c), authenticationFiles(c)...)
@@ -105,7 +107,7 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 				reads = append(reads, file.Digest)
 			}
 		}
-		manifest, runs, err := staticpod.Manifest(pod, reads...)
+		manifest, runs, err := staticpod.Manifest(pod, socket, reads...)
 		if err != nil {
 			return plan.Step{}, err
 		}
