@@ -2,10 +2,8 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -32,9 +30,12 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		}
 	}
 	for _, file := range resource.SharedFiles() {
-		if content := g.content(file); content != nil {
-			sum := sha256.Sum256(content)
-			k.Shared[file] = "sha256:" + hex.EncodeToString(sum[:])
+		content, err := sharedContent(g.env.Files, file)
+		switch {
+		case err == nil:
+			k.Shared[file] = resource.DigestOf(content)
+		case !errors.Is(err, fs.ErrNotExist):
+			g.note(err)
 		}
 	}
 	k.Formed = g.there(facts.FormedFile)
@@ -78,6 +79,22 @@ func (g *gathering) content(file string) []byte {
 		g.note(fmt.Errorf("reading %s: %w", file, err))
 	}
 	return b
+}
+
+// sharedContent is what a file holds that control planes share. The public key of service accounts is that of the private one, if that is there alone: a first run was cut off
+// between the two, and no other would fit.
+func sharedContent(files resource.Files, file string) ([]byte, error) {
+	content, err := (&ownedList{files: files}).content(file)
+	if file == resource.ServiceAccountPublic && errors.Is(err, fs.ErrNotExist) {
+		var private []byte
+		if private, err = (&ownedList{files: files}).content(resource.ServiceAccountKey); err == nil {
+			content, err = pki.PublicKeyOf(private)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return content, nil
 }
 
 // parseManifest finds the image of a static Pod's first container, and its flags. Of what is no Pod there is nothing.

@@ -367,11 +367,11 @@ func (a *agent) shared(context.Context, *sharedRequest) (*sharedReply, error) {
 	}
 	r := &sharedReply{Files: map[string][]byte{}}
 	for _, path := range paths {
-		content, err := (&ownedList{files: a.options.Env.Files}).content(path)
+		content, err := sharedContent(a.options.Env.Files, path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
-			return nil, explainError(fmt.Errorf("reading %s: %w", path, err))
+			return nil, explainError(err)
 		default:
 			r.Files[path] = content
 		}

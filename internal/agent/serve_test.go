@@ -36,6 +36,7 @@ type host struct {
 	locker agent.Locker
 	// broken are the blobs instead, if it is not nil.
 	broken agent.Blobs
+	keys   agent.Keys // may be nil
 
 	endSession func() // of the one that session made last
 }
@@ -144,7 +145,7 @@ func (h *host) connect(t *testing.T, wrap ...func(net.Conn) net.Conn) (c *agent.
 	if h.broken != nil {
 		blobs = h.broken
 	}
-	c, err := agent.Connect(t.Context(), "m1", here, blobs, nil)
+	c, err := agent.Connect(t.Context(), "m1", here, blobs, h.keys)
 	if err != nil {
 		t.Fatal(err)
 	}

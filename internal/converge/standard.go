@@ -58,10 +58,7 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		all.add(kubelet.Steps(kubelets))
 
-		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1}
-		for _, h := range w.Cluster.EtcdHosts() {
-			members.Of = append(members.Of, plan.StepID{Host: h.Name, Name: etcd.Step})
-		}
+		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
 		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step, runtime.Images), placed)
 		}}))
@@ -72,18 +69,19 @@ func Standard(b *bundle.Bundle) Components {
 			}
 			return conditions
 		}}))
-		answers := plan.Condition{Name: "an API server answers", AtLeast: 1}
-		for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
-			answers.Of = append(answers.Of, plan.StepID{Host: h.Name, Name: controlplane.Step})
-		}
+		answers := plan.Condition{Name: "an API server answers", AtLeast: 1, Of: steps(w, w.Cluster.With(v1alpha1.ControlPlane), controlplane.Step)}
 		answering := []plan.Condition{answers}
 
 		configuration, err := kubelet.Configuration(w.Cluster)
 		if err != nil {
 			all.add(nil, []plan.Problem{{Blocks: true, Message: "the configuration of kubelets cannot be written: " + err.Error()}})
 		}
+		own, err := programs(w.Cluster)
+		if err != nil {
+			all.add(nil, []plan.Problem{{Blocks: true, Message: err.Error()}})
+		}
 		all.add(clusterobjects.Steps(clusterobjects.Input{
-			Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
+			Cluster: w.Cluster, Programs: own, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
 			KubeletConfig: []byte(configuration), Joining: joining(w),
 		}))
 		// Nobody may do anything there before the roles say so.
@@ -98,6 +96,17 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		return all.steps, all.problems
 	}
+}
+
+// steps are those of a name of the hosts that answered; the others have none.
+func steps(w Wish, hosts []v1alpha1.Host, name string) []plan.StepID {
+	var list []plan.StepID
+	for _, h := range hosts {
+		if _, answered := w.Hosts[h.Name]; answered {
+			list = append(list, plan.StepID{Host: h.Name, Name: name})
+		}
+	}
+	return list
 }
 
 // executor is the control plane that speaks with the API for the cluster: the first whose own API server is ready, or else the first that answered.

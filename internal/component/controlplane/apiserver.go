@@ -63,12 +63,20 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		"etcd-cafile":                        pki + "/etcd/ca.crt",
 		"etcd-certfile":                      pki + "/apiserver-etcd-client.crt",
 		"etcd-keyfile":                       pki + "/apiserver-etcd-client.key",
-		// The kubelets' serving certificates are of the cluster's authority here, so they are verified; kubeadm's are of their own making.
-		"kubelet-certificate-authority": pki + "/ca.crt",
-		"authentication-config":         authenticationPath(c),
 	}
 	if _, structured := c.Cluster.APIServer.ExtraArgs["authorization-config"]; !structured {
 		flags["authorization-mode"] = "Node,RBAC"
+	}
+	maps.Copy(flags, ownAPIServerFlags(c))
+	return flags
+}
+
+// ownAPIServerFlags are those that kubeadm does not give them itself.
+func ownAPIServerFlags(c *cluster.Cluster) map[string]string {
+	flags := map[string]string{
+		// The kubelets' serving certificates are of the cluster's authority here, so they are verified; kubeadm's are of their own making.
+		"kubelet-certificate-authority": resource.PKIDir + "/ca.crt",
+		"authentication-config":         authenticationPath(c),
 	}
 	if !c.Audit.Disabled {
 		maps.Copy(flags, auditFlags(c))
@@ -100,7 +108,12 @@ func etcdServers(c *cluster.Cluster, h v1alpha1.Host) []string {
 func encrypts(c *cluster.Cluster) bool { return c.Encryption.Provider != "none" }
 
 func apiServerMounts(c *cluster.Cluster, f facts.Host) []staticpod.Mount {
-	mounts := append(authorities(f), keys, file("authentication", authenticationPath(c)))
+	return append(append(authorities(f), keys), ownAPIServerMounts(c)...)
+}
+
+// ownAPIServerMounts are those that kubeadm does not give them itself.
+func ownAPIServerMounts(c *cluster.Cluster) []staticpod.Mount {
+	mounts := []staticpod.Mount{file("authentication", authenticationPath(c))}
 	if !c.Audit.Disabled {
 		mounts = append(mounts, file("audit-policy", auditPolicyFile),
 			staticpod.Mount{Name: "audit-logs", Path: auditDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true})

@@ -27,7 +27,11 @@ func auditFiles(c *cluster.Cluster) []resource.File {
 	if c.Audit.Disabled {
 		return nil
 	}
-	return []resource.File{resource.NewFile(auditPolicyFile, defaultAuditPolicy)}
+	policy := defaultAuditPolicy
+	if c.AuditPolicy != nil {
+		policy = string(c.AuditPolicy)
+	}
+	return []resource.File{resource.NewFile(auditPolicyFile, policy)}
 }
 
 // defaultAuditPolicy records who did what, without contents, which may be secret. Left out is what the cluster's own programs read and renew all the time; whoever reads

@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -63,6 +64,13 @@ func controllerManagerFlags(c *cluster.Cluster) map[string]string {
 		"service-cluster-ip-range":         strings.Join(c.Network.ServiceRanges, ","),
 		"cluster-name":                     c.Name,
 	}
+	maps.Copy(flags, ownControllerManagerFlags(c))
+	return flags
+}
+
+// ownControllerManagerFlags are those that kubeadm does not give them itself.
+func ownControllerManagerFlags(c *cluster.Cluster) map[string]string {
+	flags := map[string]string{}
 	for name, mask := range nodeMasks(c) {
 		flags[name] = strconv.Itoa(mask)
 	}

@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -115,6 +116,59 @@ func TestSettingsOfAPIServersStartThemAnew(t *testing.T) {
 	for _, other := range []string{controllerManager, scheduler} {
 		if manifest(t, before, other) != manifest(t, after, other) {
 			t.Errorf("%s is started anew by a setting of API servers", other)
+		}
+	}
+}
+
+// The policy of the user's stands in the place of Kubewright's, and API servers read it when they start.
+func TestAuditPolicyOfTheUser(t *testing.T) {
+	ours, theirs := load(t, hosts, ""), load(t, hosts, "")
+	theirs.AuditPolicy = []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n")
+	if manifest(t, ours, apiServer) == manifest(t, theirs, apiServer) {
+		t.Error("API servers are not started anew by another policy")
+	}
+	s, _ := steps(t, theirs, facts.Host{})
+	for _, r := range s[0].Resources {
+		if f, ok := r.(resource.File); ok && f.Path == auditPolicyFile && string(f.Content) == string(theirs.AuditPolicy) {
+			return
+		}
+	}
+	t.Error("the user's policy is not there")
+}
+
+// Programs says of each what kubeadm has to be told: all that TestLikeKubeadm finds to be different.
+func TestPrograms(t *testing.T) {
+	for _, c := range []struct {
+		name, more string
+		want       map[string]string // flags and volumes, in order
+	}{
+		{"standard", "", map[string]string{
+			apiServer: "audit-log-maxage audit-log-maxbackup audit-log-maxsize audit-log-path audit-policy-file authentication-config encryption-provider-config kubelet-certificate-authority" +
+				" + authentication audit-policy audit-logs encryption",
+			controllerManager: "node-cidr-mask-size +"}},
+		{"little", "audit: {disabled: true}\nencryption: {provider: none}\ncloudProvider: external\ncertificates: {validity: 720h}\n", map[string]string{
+			apiServer: "authentication-config kubelet-certificate-authority + authentication", controllerManager: "cloud-provider cluster-signing-duration node-cidr-mask-size +"}},
+	} {
+		got := map[string]string{}
+		model := load(t, hosts, c.more)
+		for name, p := range Programs(model) {
+			words := append(slices.Sorted(maps.Keys(p.Flags)), "+")
+			text := manifest(t, model, name)
+			for flag, value := range p.Flags {
+				if !strings.Contains(text, "--"+flag+"="+value+"\n") {
+					t.Errorf("%s: %s is not run with %s=%s", c.name, name, flag, value)
+				}
+			}
+			for _, m := range p.Mounts {
+				words = append(words, m.Name)
+				if !strings.Contains(text, "mountPath: "+m.Path+"\n") {
+					t.Errorf("%s: %s does not see %s", c.name, name, m.Path)
+				}
+			}
+			got[name] = strings.Join(words, " ")
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%s: %q; want %q", c.name, got, c.want)
 		}
 	}
 }

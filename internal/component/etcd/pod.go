@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -45,10 +46,6 @@ func manifest(pod corev1.Pod, socket string, image bundle.Part) (resource.File, 
 
 // flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions.
 func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]string, error) {
-	quota, err := quantity.ParseQuantity(c.Etcd.Quota)
-	if err != nil {
-		return nil, fmt.Errorf("etcd.quota is %q: %w", c.Etcd.Quota, err)
-	}
 	flags := map[string]string{
 		"name":                           h.Name,
 		"listen-client-urls":             httpsURL(loopback(h), clientPort) + "," + clientURL(h),
@@ -68,13 +65,14 @@ func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]st
 		"listen-metrics-urls":            metricsURL(h),
 		"feature-gates":                  "InitialCorruptCheck=true",
 		"watch-progress-notify-interval": "5s",
-		// kubeadm leaves these to etcd: 2 GiB, and the API server alone compacts.
-		"quota-backend-bytes":       strconv.FormatInt(quota.Value(), 10),
-		"auto-compaction-mode":      c.Etcd.CompactionMode,
-		"auto-compaction-retention": c.Etcd.CompactionRetention,
 		// kubeadm's first member is alone, and others join it one by one; these start at once.
 		"initial-cluster": initialCluster(c),
 	}
+	own, err := OwnFlags(c)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(flags, own)
 	if found.Data && found.InitialCluster != "" { // it counts only while there is no data, and any other byte would start the member anew
 		flags["initial-cluster"] = found.InitialCluster
 		if found.InitialClusterState != "" {
@@ -82,6 +80,19 @@ func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]st
 		}
 	}
 	return flags, nil
+}
+
+// OwnFlags are those that kubeadm leaves to etcd: it has room for 2 GiB, and the API server alone compacts. They are the same on all hosts.
+func OwnFlags(c *cluster.Cluster) (map[string]string, error) {
+	quota, err := quantity.ParseQuantity(c.Etcd.Quota)
+	if err != nil {
+		return nil, fmt.Errorf("etcd.quota is %q: %w", c.Etcd.Quota, err)
+	}
+	return map[string]string{
+		"quota-backend-bytes":       strconv.FormatInt(quota.Value(), 10),
+		"auto-compaction-mode":      c.Etcd.CompactionMode,
+		"auto-compaction-retention": c.Etcd.CompactionRetention,
+	}, nil
 }
 
 // initialCluster are all members and where they find each other.

@@ -40,7 +40,9 @@ func TestSteps(t *testing.T) {
 			steps := Steps(Input{
 				Cluster: model, Hosts: map[string]facts.Host{"cp1": {}, "cp2": {}, "w1": {}, "lb1": {}}, // cp3 and w2 did not answer
 				API: resource.API{Servers: model.APIServers("cp2")}, Executor: "cp2",
-				After: func(host string) []plan.Condition { return []plan.Condition{{Name: "the kubelet of " + host + " runs"}} },
+				After: func(host string) []plan.Condition {
+					return []plan.Condition{{Name: "the kubelet of " + host + " runs"}}
+				},
 			})
 			if err := plan.Check(steps, nil); err != nil {
 				t.Error(err)

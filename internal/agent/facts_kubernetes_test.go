@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/tls"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// manifestOf is a static Pod as kubeadm writes it.
+func manifestOf(image string, command ...string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: kube-system}\nspec:\n  containers:\n  - image: " + image + "\n    command:\n    - " + strings.Join(command, "\n    - ") + "\n"
+}
+
+func TestKubernetesOfAPlainMachine(t *testing.T) {
+	f := gather(t, nil).Kubernetes
+	if len(f.Authorities)+len(f.Shared)+len(f.Manifests) > 0 || f.Etcd != (facts.Etcd{}) || f.Formed || f.Joined || f.API {
+		t.Errorf("a plain machine has %+v", f)
+	}
+}
+
+func TestManifests(t *testing.T) {
+	const dir = manifests + "/"
+	etcd := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--name=cp1", "--initial-cluster=cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", "--initial-cluster-state=existing")
+	elsewhere := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--data-dir=/data/etcd")
+	for _, tt := range []struct {
+		name      string
+		files     map[string]string
+		etcd      facts.Etcd
+		manifests map[string]string
+	}{
+		{"a member that began", map[string]string{dir + "etcd.yaml": etcd}, facts.Etcd{InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", InitialClusterState: "existing"},
+			map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data without a manifest", map[string]string{"/var/lib/etcd/member/snap/db": "x"}, facts.Etcd{Data: true}, map[string]string{}},
+		{"a directory without data", map[string]string{"/var/lib/etcd/lost+found": ""}, facts.Etcd{}, map[string]string{}},
+		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{Data: true}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data elsewhere is not the member's", map[string]string{dir + "etcd.yaml": elsewhere, "/var/lib/etcd/member/wal/0": "x"}, facts.Etcd{}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"what the kubelet does not read, and what is no Pod", map[string]string{dir + ".etcd.yaml": elsewhere, dir + "etcd.yaml.bak": elsewhere, dir + "broken.yaml": "{", dir + "other.yaml": "kind: Pod\n"},
+			facts.Etcd{}, map[string]string{"broken.yaml": "", "other.yaml": ""}},
+	} {
+		if f := gather(t, tt.files).Kubernetes; f.Etcd != tt.etcd || !maps.Equal(f.Manifests, tt.manifests) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", tt.name, f.Etcd, f.Manifests, tt.etcd, tt.manifests)
+		}
+	}
+	if !gather(t, map[string]string{facts.FormedFile: ""}).Kubernetes.Formed {
+		t.Error("it does not remember that etcd was whole")
+	}
+}
+
+func TestSharedFiles(t *testing.T) {
+	private, public, err := pki.NewServiceAccount(pki.ECDSAP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(files map[string]string) facts.Kubernetes { return gather(t, files).Kubernetes }
+	key, both := resource.DigestOf(private), map[string]string{resource.ServiceAccountKey: resource.DigestOf(private), resource.ServiceAccountPublic: resource.DigestOf(public)}
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  map[string]string
+	}{
+		{"both", map[string]string{resource.ServiceAccountKey: string(private), resource.ServiceAccountPublic: string(public)}, both},
+		// What belongs to the private key is the cluster's, although the run ended before it was there.
+		{"the private key alone", map[string]string{resource.ServiceAccountKey: string(private)}, both},
+		{"the public key alone", map[string]string{resource.ServiceAccountPublic: string(public)}, map[string]string{resource.ServiceAccountPublic: resource.DigestOf(public)}},
+		{"another public key is what it is", map[string]string{resource.ServiceAccountKey: string(private), resource.ServiceAccountPublic: "x"},
+			map[string]string{resource.ServiceAccountKey: key, resource.ServiceAccountPublic: resource.DigestOf([]byte("x"))}},
+		{"encryption", map[string]string{resource.EncryptionConfig: "y"}, map[string]string{resource.EncryptionConfig: resource.DigestOf([]byte("y"))}},
+	} {
+		if got := of(tt.files).Shared; !maps.Equal(got, tt.want) {
+			t.Errorf("%s: %v; want %v", tt.name, got, tt.want)
+		}
+	}
+	got := of(map[string]string{resource.PKIDir + "/ca.crt": "a", resource.PKIDir + "/ca.key": "b", resource.PKIDir + "/etcd/ca.crt": "c", resource.PKIDir + "/front-proxy-ca.key": "d"}).Authorities
+	if want := map[string]facts.Authority{pki.Kubernetes: {Certificate: "a", Key: true}, pki.Etcd: {Certificate: "c"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("authorities are %v; want %v", got, want)
+	}
+}
+
+// pair is a certificate of an authority that is valid from now on.
+func pair(t *testing.T, ca pki.KeyPair, r pki.Request, now time.Time) (certificate, key []byte) {
+	t.Helper()
+	r.Authority, r.Algorithm, r.Validity = pki.Kubernetes, pki.ECDSAP256, time.Hour
+	key, err := pki.NewKey(r.Algorithm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := pki.NewRequest(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if certificate, err = pki.Sign(ca, r, request, now); err != nil {
+		t.Fatal(err)
+	}
+	return certificate, key
+}
+
+func newAuthority(t *testing.T) pki.KeyPair {
+	t.Helper()
+	ca, err := pki.NewAuthority("kubernetes", pki.ECDSAP256, 24*365*time.Hour, time.Now().Add(-48*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func TestJoined(t *testing.T) {
+	const conf, current = "/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem"
+	ca := newAuthority(t)
+	credentials := func(now time.Time) string {
+		certificate, key := pair(t, ca, pki.Request{CommonName: "system:node:m", Client: true}, now)
+		return string(bytes.Join([][]byte{key, certificate}, nil)) // in either order
+	}
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  bool
+	}{
+		{"joined", map[string]string{conf: "x", current: credentials(time.Now())}, true},
+		{"run out", map[string]string{conf: "x", current: credentials(time.Now().Add(-2 * time.Hour))}, false},
+		{"without kubelet.conf", map[string]string{current: credentials(time.Now())}, false},
+		{"without a certificate", map[string]string{conf: "x"}, false},
+		{"with something else there", map[string]string{conf: "x", current: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"}, false},
+	} {
+		if got := gather(t, tt.files).Kubernetes.Joined; got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
+}
+
+func TestAPIIsReady(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	for _, tt := range []struct {
+		name    string
+		signs   pki.KeyPair
+		as      string
+		code    int
+		command string // with the port at its end
+		want    bool
+	}{
+		{"ready", ca, "kubernetes", http.StatusOK, "--secure-port=", true},
+		{"not ready", ca, "kubernetes", http.StatusInternalServerError, "--secure-port=", false},
+		{"another's", other, "kubernetes", http.StatusOK, "--secure-port=", false},
+		{"something else with a certificate of the cluster's", ca, "etcd", http.StatusOK, "--secure-port=", false},
+		{"no manifest that says where", ca, "kubernetes", http.StatusOK, "--other=", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var paths []string
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				paths = append(paths, r.URL.Path)
+				w.WriteHeader(tt.code)
+			}))
+			certificate, key := pair(t, tt.signs, pki.Request{CommonName: "x", DNSNames: []string{tt.as}, Server: true}, time.Now())
+			both, err := tls.X509KeyPair(certificate, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.TLS = &tls.Config{Certificates: []tls.Certificate{both}}
+			server.Config.ErrorLog = nil
+			server.StartTLS()
+			defer server.Close()
+			_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := gather(t, map[string]string{
+				resource.PKIDir + "/ca.crt":        string(ca.Certificate),
+				manifests + "/kube-apiserver.yaml": manifestOf("kube-apiserver:v1.37.1", "kube-apiserver", tt.command+port),
+			})
+			if f.Kubernetes.API != tt.want {
+				t.Errorf("it is ready: %t; want %t", f.Kubernetes.API, tt.want)
+			}
+			if tt.want && !slices.Equal(paths, []string{"/readyz"}) {
+				t.Errorf("it is asked for %q", paths)
+			}
+		})
+	}
+}
