@@ -7,7 +7,10 @@ E2E_FLAGS ?= -timeout 60m
 # reads bundles.
 MACHINE_PACKAGES = e2fsprogs iproute2 mmdebstrap mount nftables openssh-client systemd-container util-linux
 BUNDLE_PACKAGES = apt-utils ca-certificates gcc libc6-dev libseccomp-dev pkg-config
-TEST_PACKAGES = qemu-system-x86 skopeo
+TEST_PACKAGES = curl qemu-system-x86 skopeo
+
+# What the demo needs besides.
+DEMO_PACKAGES = curl skopeo
 
 # What it is measured against.
 BENCH_PACKAGES = ansible-core
@@ -31,7 +34,7 @@ bundles: bundle-packages build ## build the bundles of node software: minutes th
 	@for v in $(VERSIONS); do echo "building the bundle of Kubernetes $$v"; bin/kubewright bundle build --kubernetes $$v || exit; done
 
 .PHONY: demo
-demo: machine-packages bundle-packages build ## make five local machines hosts of a cluster, and look round on them
+demo: demo-packages build ## bring up a highly available cluster on five local machines, and use it
 	bin/kubewright bundle build
 	@./demo.sh
 
@@ -75,6 +78,10 @@ bundle-packages:
 .PHONY: test-packages
 test-packages:
 	@./install-packages.sh $(MACHINE_PACKAGES) $(BUNDLE_PACKAGES) $(TEST_PACKAGES)
+
+.PHONY: demo-packages
+demo-packages:
+	@./install-packages.sh $(MACHINE_PACKAGES) $(BUNDLE_PACKAGES) $(DEMO_PACKAGES)
 
 .PHONY: bench-packages
 bench-packages:

@@ -1,48 +1,98 @@
 #!/bin/sh
-# Shows what there is: five machines made hosts of a cluster by plan and apply; a change by hand found and mended; a power cut; all put back.
+# Shows what there is: a highly available cluster on five local machines by plan and apply; a server on it that can be asked; a control plane that loses its
+# power. The cluster is left running, and DIR with what is needed to go on.
 set -eu
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+dir=${DEMO_DIR:-$HOME/kubewright-demo}
+mkdir -p "$dir/home/.ssh"
 set="--set demo"
+say() { if [ -t 1 ]; then printf '\n\033[1m%s\033[0m\n' "$*"; else printf '\n%s\n' "$*"; fi; }
+data=${XDG_DATA_HOME:-$HOME/.local/share}
 kw() {
-	if [ -t 1 ]; then printf '\n\033[1m$ kubewright %s\033[0m\n' "$*"; else printf '\n$ kubewright %s\n' "$*"; fi
-	bin/kubewright "$@"
+	say "\$ kubewright $*"
+	XDG_DATA_HOME="$data" HOME="$dir/home" bin/kubewright "$@"
 }
-kw machines up --count 5 $set
+machines() {
+	say "\$ kubewright machines $*"
+	bin/kubewright machines $set "$@"
+}
+on() { bin/kubewright machines $set ssh "$@"; }
+machines up --count 5
 
 # The machines as a cluster file. Their host keys are known from the start, so nobody is asked about them.
 list=$(bin/kubewright machines list $set -o json)
 field() { printf '%s\n' "$list" | sed -n "s/^ *\"$1\": \"\(.*\)\",*$/\1/p"; }
+address() { printf '%s\n' "$list" | grep -A 2 "\"name\": \"$1\"" | sed -n 's/^ *"address": "\(.*\)",*$/\1/p'; }
 {
 	printf 'apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: demo\nssh: {user: root, key: %s}\nhosts:\n' "$(field identityFile)"
-	field name | paste -d ' ' - /dev/null | while read -r name; do
-		address=$(printf '%s\n' "$list" | grep -A 2 "\"name\": \"$name\"" | sed -n 's/^ *"address": "\(.*\)",*$/\1/p')
+	for name in $(field name); do
 		case $name in m1 | m2 | m3) role=control-plane ;; *) role=worker ;; esac
-		echo "- {name: $name, address: $address, roles: [$role]}"
+		echo "- {name: $name, address: $(address "$name"), roles: [$role]}"
 	done
 } >"$dir/cluster.yaml"
-mkdir -p "$dir/home/.ssh" "$dir/home/data"
 cp "$(field knownHosts)" "$dir/home/.ssh/known_hosts"
-export XDG_DATA_HOME="${XDG_DATA_HOME:-$HOME/.local/share}" HOME="$dir/home"
+say "$dir/cluster.yaml"
 cat "$dir/cluster.yaml"
 
-kw plan "$dir/cluster.yaml"
-kw apply "$dir/cluster.yaml" --yes
-kw apply "$dir/cluster.yaml" --yes # does nothing
-kw machines $set ssh m1 -- 'sysctl net.ipv4.ip_forward; crictl images; systemctl is-active containerd'
-kw machines $set ssh m4 -- 'sysctl -qw net.ipv4.ip_forward=0; rm /usr/local/bin/runc'
-kw plan "$dir/cluster.yaml"
-kw apply "$dir/cluster.yaml" --yes
-kw machines kill --all $set
-kw machines start --all $set
-kw plan "$dir/cluster.yaml" # all is back without Kubewright
+kw plan "$dir/cluster.yaml" | tail -n 1
+kw apply "$dir/cluster.yaml" --yes | tail -n 2
 kw runs show
-kw reset --all --yes --file "$dir/cluster.yaml"
-kw machines $set ssh m4 -- 'ls /var/lib/kubewright 2>/dev/null || echo as it was found'
-cat <<'END'
+kw apply "$dir/cluster.yaml" --yes # does nothing
+kw status "$dir/cluster.yaml"
+kw kubeconfig "$dir/cluster.yaml" -o "$dir/kubeconfig"
 
-Five machines are up. Try:
+# kubectl is in the bundle, and so is an image to try things with, which is on no host by itself.
+version=$(bin/kubewright bundle list -o json | sed -n 's/^ *"kubernetes": "\(.*\)",*$/\1/p' | head -n 1)
+[ -x "$dir/usr/local/bin/kubectl" ] || bin/kubewright bundle unpack "$version" programs "$dir" >/dev/null
+kubectl() {
+	say "\$ kubectl $*"
+	KUBECONFIG="$dir/kubeconfig" "$dir/usr/local/bin/kubectl" "$@"
+}
+image=$(bin/kubewright bundle show "$version" --output json | sed -n 's/^ *"name": "\(.*\/agnhost:.*\)",*$/\1/p')
+say "loading $image on m4 and m5"
+rm -f "$dir/agnhost.tar"
+skopeo copy --quiet "oci:$data/kubewright/bundles:$image" "oci-archive:$dir/agnhost.tar:$image"
+for m in m4 m5; do
+	on "$m" -- ctr --namespace k8s.io images import - <"$dir/agnhost.tar" >/dev/null
+done
+kubectl apply -f - <<END
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: "$image", args: [netexec, --http-port=8080], readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}
+END
+kubectl rollout status deployment/web --timeout=120s
+kubectl get nodes,pods --output wide
+say "\$ curl http://$(address m4):30080/hostname"
+curl --silent --show-error --max-time 10 --retry 5 --retry-all-errors "http://$(address m4):30080/hostname"
+echo
+
+machines kill m3 # a control plane loses its power
+say "\$ curl http://$(address m5):30080/hostname"
+curl --silent --show-error --max-time 10 --retry 5 --retry-all-errors "http://$(address m5):30080/hostname"
+echo
+kubectl get pods --selector app=web
+machines start m3
+cat <<END
+
+The cluster is up. Try:
+  export KUBECONFIG=$dir/kubeconfig PATH=\$PATH:$dir/usr/local/bin
+  kubectl get nodes
+  kubectl top nodes
+  curl http://$(address m4):30080/hostname
+  HOME=$dir/home XDG_DATA_HOME=$data bin/kubewright status $dir/cluster.yaml
   bin/kubewright machines ssh m1 --set demo
-  bin/kubewright machines limit m2 10mbit --set demo
+  bin/kubewright machines cut m1 m2 --set demo        # and heal
+  HOME=$dir/home XDG_DATA_HOME=$data bin/kubewright reset --all --file $dir/cluster.yaml
   bin/kubewright machines down --all --set demo       # nothing is left
 END

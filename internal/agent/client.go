@@ -392,6 +392,28 @@ func (c *Client) Check(ctx context.Context, probes []resource.Probe) (map[string
 	return r.Unwell, nil
 }
 
+// Look finds out what reports are about, without changing anything.
+func (c *Client) Look(ctx context.Context, reports []resource.Report) (resource.Found, error) {
+	var request lookRequest
+	for _, r := range reports {
+		e, err := resource.EncodeReport(r)
+		if err != nil {
+			return resource.Found{}, err
+		}
+		request.Reports = append(request.Reports, e)
+	}
+	var r lookReply
+	err := c.call(ctx, "Look", &request, &r)
+	return r.Found, err
+}
+
+// Certify has the Kubernetes API sign the certificate of a user, with the credentials that lie on the machine. It returns PEM.
+func (c *Client) Certify(ctx context.Context, u resource.UserCertificate) ([]byte, error) {
+	var r certifyReply
+	err := c.call(ctx, "Certify", &certifyRequest{u}, &r)
+	return r.Certificate, err
+}
+
 // Shared are the contents of what the machine shares with other control planes, keys among it, by path. The machine's lock has to be held.
 func (c *Client) Shared(ctx context.Context) (map[string][]byte, error) {
 	var r sharedReply

@@ -138,6 +138,23 @@ type given struct {
 	Failed  string `json:"failed,omitempty"`
 }
 
+type lookRequest struct {
+	Reports []resource.Encoded `json:"reports"`
+}
+
+type lookReply struct {
+	Found resource.Found `json:"found"`
+}
+
+type certifyRequest struct {
+	Certificate resource.UserCertificate `json:"certificate"`
+}
+
+type certifyReply struct {
+	// Certificate in PEM form.
+	Certificate []byte `json:"certificate"`
+}
+
 type sharedRequest struct{}
 
 type sharedReply struct {
@@ -224,6 +241,8 @@ type server interface {
 	observe(ctx context.Context, r *observeRequest) (*observeReply, error)
 	check(ctx context.Context, r *checkRequest) (*checkReply, error)
 	shared(ctx context.Context, r *sharedRequest) (*sharedReply, error)
+	look(ctx context.Context, r *lookRequest) (*lookReply, error)
+	certify(ctx context.Context, r *certifyRequest) (*certifyReply, error)
 	apply(r *applyRequest, s grpc.ServerStream) error
 	remove(r *removeRequest, s grpc.ServerStream) error
 	session(s grpc.ServerStream) error
@@ -257,7 +276,10 @@ func description() *grpc.ServiceDesc {
 	return &grpc.ServiceDesc{
 		ServiceName: service,
 		HandlerType: (*server)(nil),
-		Methods:     []grpc.MethodDesc{unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check), unary("Shared", server.shared)},
+		Methods: []grpc.MethodDesc{
+			unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check), unary("Shared", server.shared),
+			unary("Look", server.look), unary("Certify", server.certify),
+		},
 		Streams: []grpc.StreamDesc{
 			streamed("Apply", server.apply), streamed("Remove", server.remove),
 			{StreamName: "Session", ServerStreams: true, ClientStreams: true, Handler: func(srv any, s grpc.ServerStream) error { return srv.(server).session(s) }},

@@ -544,6 +544,34 @@ func (a *agent) check(ctx context.Context, r *checkRequest) (*checkReply, error)
 	return reply, nil
 }
 
+// look finds out what reports are about, all at once: one that waits for who does not answer does not hold up the others.
+func (a *agent) look(ctx context.Context, r *lookRequest) (*lookReply, error) {
+	var reply lookReply
+	var mu sync.Mutex
+	var looking sync.WaitGroup
+	for _, e := range r.Reports {
+		report, err := resource.DecodeReport(e)
+		if err != nil {
+			looking.Wait()
+			return nil, explainError(err)
+		}
+		looking.Go(func() {
+			value, err := report.Look(ctx, a.env())
+			mu.Lock()
+			defer mu.Unlock()
+			reply.Found.Add(report.ID(), value, err)
+		})
+	}
+	looking.Wait()
+	return &reply, ctx.Err()
+}
+
+// certify has the Kubernetes API sign the certificate of a user. Of the machine nothing changes, so its lock is not needed.
+func (a *agent) certify(ctx context.Context, r *certifyRequest) (*certifyReply, error) {
+	certificate, err := r.Certificate.Issue(ctx, a.env())
+	return &certifyReply{certificate}, explainError(err)
+}
+
 // begin is called before anything is written. It fails where that is not allowed.
 func (a *agent) begin() (done func(), err error) {
 	a.mu.Lock()

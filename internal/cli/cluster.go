@@ -36,20 +36,32 @@ const clusterFile = "cluster.yaml"
 type clusterFlags struct {
 	kubernetes, store, output, sudoCommand string
 	accept                                 bool
-	lockTimeout                            time.Duration // for commands that change something
+	lockTimeout                            time.Duration
+	changes                                bool // the command changes hosts: it takes the locks, and is recorded
 }
 
 // add adds them; shorthand is that of --output.
 func (f *clusterFlags) add(c *cobra.Command, shorthand string) {
 	c.Flags().StringVar(&f.kubernetes, "kubernetes", "", "version of Kubernetes whose bundle is used; the newest in the store by default")
 	c.Flags().StringVar(&f.store, "store", defaultStore(), "directory that holds the bundles")
+	f.addOutput(c, shorthand)
+	f.addHosts(c)
+}
+
+// addOutput adds the flag that says what is written; shorthand is its letter.
+func (f *clusterFlags) addOutput(c *cobra.Command, shorthand string) {
 	c.Flags().StringVarP(&f.output, "output", shorthand, "text", "text, or json on standard output")
+}
+
+// addHosts adds those about connecting to hosts alone: a command that has no others needs no bundle.
+func (f *clusterFlags) addHosts(c *cobra.Command) {
 	c.Flags().BoolVar(&f.accept, "accept-new-host-keys", false, "take hosts that answer for the first time for what they say they are; changed keys are refused all the same")
 	c.Flags().StringVar(&f.sudoCommand, "sudo-password-command", "", "command (of /bin/sh) that prints the password that sudo wants; KUBEWRIGHT_HOST says on which host. By default it is asked for")
 }
 
-// addLockTimeout adds the flag of commands that take the locks.
+// addLockTimeout adds the flag of commands that change hosts.
 func (f *clusterFlags) addLockTimeout(c *cobra.Command) {
+	f.changes = true
 	c.Flags().DurationVar(&f.lockTimeout, "lock-timeout", 10*time.Minute, "how long to wait for another run; 0 is until it ends")
 }
 
@@ -57,8 +69,8 @@ func (f *clusterFlags) addLockTimeout(c *cobra.Command) {
 type work struct {
 	*converge.Session
 	cluster *cluster.Cluster
-	bundle  *bundle.Bundle
-	saved   plan.Saved // what a plan of this would be saved with
+	bundle  *bundle.Bundle // nil if the command has no use for one
+	saved   plan.Saved     // what a plan of this would be saved with
 	view    ui.View
 	runID   string
 
@@ -104,9 +116,9 @@ func readInput(c *cobra.Command, args []string, plans bool) (input, error) {
 	return in, nil
 }
 
-// open reads the cluster file and the bundle, and connects to all hosts.
+// open reads the cluster file and, if the command wants one, the bundle, and connects to all hosts.
 func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, err error) {
-	if f.output != "text" && f.output != "json" {
+	if f.output != "" && f.output != "text" && f.output != "json" {
 		return nil, usageError{fmt.Errorf("--output %q: want text or json", f.output)}
 	}
 	ctx := c.Context()
@@ -131,31 +143,23 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	if w.cluster, err = cluster.Load(ctx, spec, in.dir); err != nil {
 		return nil, usageError{fmt.Errorf("%s: %w", name, err)}
 	}
-	store, err := bundle.Open(f.store)
-	if err != nil {
-		return nil, err
+	o := converge.Options{Cluster: w.cluster, LockTimeout: f.lockTimeout}
+	if f.store != "" {
+		if err := f.openBundle(ctx, w, in, &o); err != nil {
+			return nil, err
+		}
 	}
-	if w.bundle, err = f.find(ctx, store, in.saved); err != nil {
-		return nil, err
-	}
-	path, err := filepath.Abs(name)
-	if err != nil {
-		return nil, err
-	}
-	w.saved = plan.Saved{Made: time.Now().UTC().Truncate(time.Second), File: path, Content: in.content, Kubernetes: w.bundle.Kubernetes, Bundle: w.bundle.Digest}
 	if w.runID, err = converge.NewRunID(time.Now()); err != nil {
 		return nil, err
 	}
-	if doing == "plan" && f.output == "json" { // what it says is the plan
-		w.view = ui.New(c.ErrOrStderr(), false)
-	} else if f.output == "json" {
+	if f.changes && f.output == "json" {
 		w.view = ui.New(c.OutOrStdout(), true)
-	} else {
+	} else { // of a command that only looks, what it found is what it says
 		w.view = ui.New(c.ErrOrStderr(), false)
 	}
 	w.close = append(w.close, w.view.Close)
 	w.events = w.view.Event
-	if doing != "plan" {
+	if f.changes {
 		dir, err := runsDir()
 		if err != nil {
 			return nil, err
@@ -196,16 +200,36 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	if name, err := os.Hostname(); err == nil {
 		from = name
 	}
-	w.Session, err = converge.Open(ctx, converge.Options{
-		Cluster: w.cluster, Components: converge.Standard(w.bundle), Connect: converge.OverSSH(dialer, binary, asking.sudo(f.sudoCommand)),
-		Blobs: storeBlobs{store}, Events: w.events, LockTimeout: f.lockTimeout,
-		Holder: agent.Holder{Run: w.runID, Who: me, From: from, Since: time.Now(), Doing: doing + " " + w.cluster.Name},
-	})
+	o.Connect, o.Events = converge.OverSSH(dialer, binary, asking.sudo(f.sudoCommand)), w.events
+	o.Holder = agent.Holder{Run: w.runID, Who: me, From: from, Since: time.Now(), Doing: doing + " " + w.cluster.Name}
+	w.Session, err = converge.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	w.close = append(w.close, w.Session.Close)
 	return w, nil
+}
+
+// openBundle finds the node software, and has the session use it.
+func (f *clusterFlags) openBundle(ctx context.Context, w *work, in input, o *converge.Options) error {
+	store, err := bundle.Open(f.store)
+	if err != nil {
+		return err
+	}
+	if w.bundle, err = f.find(ctx, store, in.saved); err != nil {
+		return err
+	}
+	name := in.name
+	if in.saved != nil {
+		name = in.saved.File
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	w.saved = plan.Saved{Made: time.Now().UTC().Truncate(time.Second), File: path, Content: in.content, Kubernetes: w.bundle.Kubernetes, Bundle: w.bundle.Digest}
+	o.Components, o.Blobs = converge.Standard(w.bundle), storeBlobs{store}
+	return nil
 }
 
 func (w *work) event(v event.Event) {

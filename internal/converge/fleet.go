@@ -200,6 +200,19 @@ func (f *fleet) client(ctx context.Context, name string) (*agent.Client, error) 
 	return m.client, nil
 }
 
+// connected is the agent of a host as it was connected to, for who only looks.
+func (f *fleet) connected(ctx context.Context, name string) (*agent.Client, error) {
+	m := f.members[name]
+	if err := m.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer m.letGo()
+	if m.client == nil {
+		return nil, &agent.LostError{Host: name, Err: m.err}
+	}
+	return m.client, nil
+}
+
 // shared reads what a control plane shares with others.
 func (f *fleet) shared(ctx context.Context, name string) (map[string][]byte, error) {
 	c, err := f.client(ctx, name)

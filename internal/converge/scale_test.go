@@ -315,7 +315,7 @@ hosts:
 	for _, h := range m.machines {
 		must(t, h.machine.Env(nil).Files.Write(bootFile, resource.Attributes{}, strings.NewReader("boot 1\n")))
 		h.machine.DeclareUnit("systemd-journald.service", true, true)
-		h.machine.SetProgram("/usr/local/bin/crictl", func(context.Context, resource.Command) (resource.Output, error) { return resource.Output{}, nil })
+		h.machine.SetRuntime("unix:///run/containerd/containerd.sock", &fake.Runtime{})
 	}
 	for _, s := range steps {
 		for _, r := range s.Resources {

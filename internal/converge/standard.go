@@ -59,10 +59,10 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(kubelet.Steps(kubelets))
 
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
-		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: func(host string) []plan.Condition {
+		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step, runtime.Images), placed)
 		}}))
-		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: func(host string) []plan.Condition {
+		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
 			conditions := append(after(host, kubelet.Step, runtime.Images), placed, members)
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it

@@ -14,12 +14,19 @@ import (
 )
 
 // NewRequest asks for a certificate for a key (PKCS #10, PEM). It says nothing but the public key, and proves that who asks has the private one.
-func NewRequest(key []byte) ([]byte, error) {
+func NewRequest(key []byte) ([]byte, error) { return newRequest(key, pkix.Name{}) }
+
+// NewUserRequest asks for a certificate by which Kubernetes knows a user and his groups, of who signs what requests say, as its own API does.
+func NewUserRequest(key []byte, user string, groups []string) ([]byte, error) {
+	return newRequest(key, pkix.Name{CommonName: user, Organization: groups})
+}
+
+func newRequest(key []byte, subject pkix.Name) ([]byte, error) {
 	k, err := parseKey(key)
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, k)
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject}, k)
 	if err != nil {
 		return nil, fmt.Errorf("making a request for a certificate: %w", err)
 	}

@@ -168,7 +168,7 @@ func TestAPITravels(t *testing.T) {
 	}
 	for _, p := range []resource.Probe{
 		resource.NodeReady{API: api, Name: "m1"}, resource.Rollout{API: api, Kind: "Deployment", Namespace: "a", Name: "b"},
-		resource.HTTPAnswers{Name: "etcd", URL: "https://x", CA: "/ca"}, resource.StaticPodRuns{Name: "etcd", Digest: "d"},
+		resource.HTTPAnswers{Name: "etcd", URL: "https://x", CA: "/ca"}, resource.StaticPodRuns{Name: "etcd", Digest: "d", Socket: "unix:///s"}, resource.RuntimeAnswers{Name: "r", Socket: "unix:///s"},
 	} {
 		e, err := resource.EncodeProbe(p)
 		if err != nil {

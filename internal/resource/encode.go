@@ -101,6 +101,8 @@ func DecodeProbe(e Encoded) (Probe, error) {
 		return decode[UnitActive](e)
 	case "answers":
 		return decode[Answers](e)
+	case "runtime-answers":
+		return decode[RuntimeAnswers](e)
 	case "node-ready":
 		return decode[NodeReady](e)
 	case "rollout":

@@ -6,6 +6,7 @@ type Local struct {
 	Kernel  LocalKernel
 	Exec    LocalExec
 	Systemd *LocalSystemd
+	CRI     *LocalCRI
 }
 
 // NewLocal is the machine with its files, or with those below another root directory, which it does not leave. Only files have another root: the kernel
@@ -16,16 +17,17 @@ func NewLocal(root string) (*Local, error) {
 		return nil, err
 	}
 	run := LocalExec{}
-	return &Local{Files: files, Kernel: LocalKernel{run}, Exec: run, Systemd: &LocalSystemd{exec: run}}, nil
+	return &Local{Files: files, Kernel: LocalKernel{run}, Exec: run, Systemd: &LocalSystemd{exec: run}, CRI: &LocalCRI{}}, nil
 }
 
 // Env is the machine for resources, which want Blob and Kept besides.
 func (l *Local) Env() *Env {
-	return &Env{Files: l.Files, Systemd: l.Systemd, Kernel: l.Kernel, Exec: l.Exec}
+	return &Env{Files: l.Files, Systemd: l.Systemd, Kernel: l.Kernel, Exec: l.Exec, CRI: l.CRI}
 }
 
-// Close lets go of the connection to systemd and of the root directory.
+// Close lets go of the connections to systemd and container runtimes, and of the root directory.
 func (l *Local) Close() error {
 	l.Systemd.Close()
+	l.CRI.Close()
 	return l.Files.tree.Close()
 }

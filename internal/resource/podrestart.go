@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
-	"github.com/kubewright/kubewright/internal/bundle"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // PodRestart has the containers of a static Pod started anew when something changes that they read only when they start, and that its manifest does not say: a certificate that is renewed.
@@ -17,6 +18,8 @@ type PodRestart struct {
 	Name string `json:"name"`
 	// Manifest is the file that the kubelet runs it by.
 	Manifest string `json:"manifest"`
+	// Socket is where the container runtime listens: "unix:///run/containerd/containerd.sock".
+	Socket string `json:"socket"`
 	// RestartOn are resources of the same step.
 	RestartOn []ID `json:"restartOn"`
 }
@@ -60,29 +63,29 @@ func (p PodRestart) Trigger(o Observed, by []ID) Change {
 	return Change{What: "restart", Why: "it reads " + strings.Join(names, ", ") + " only when it starts", Disturbs: true}
 }
 
-// stopTime is how long a container may take to end by itself, in seconds: that of Pods that say nothing (terminationGracePeriodSeconds).
-const stopTime = 30
+// stopTime is how long a container may take to end by itself: that of Pods that say nothing (terminationGracePeriodSeconds).
+const stopTime = 30 * time.Second
 
 // Fire stops the containers that run. The kubelet starts them again at once, and they see the files that are there now: what is mounted alone stays what it was in a container that runs.
 func (p PodRestart) Fire(ctx context.Context, env *Env, _ []ID) error {
 	if o, err := p.Observe(ctx, env); err != nil || o.State == Absent {
 		return err
 	}
-	pods, err := staticPods(ctx, env, p.Name)
+	pods, err := staticPods(ctx, env, p.Socket, p.Name)
 	if err != nil {
 		return TransientError{err}
 	}
 	for _, pod := range pods {
-		containers, err := containersOf(ctx, env, pod.ID)
+		containers, err := env.CRI.Containers(ctx, p.Socket, pod.GetId())
 		if err != nil {
 			return TransientError{err}
 		}
 		for _, c := range containers {
-			if c.State != containerRunning {
+			if c.GetState() != cri.ContainerState_CONTAINER_RUNNING {
 				continue
 			}
-			if _, err := env.output(ctx, bundle.ProgramPath("crictl"), "stop", "--timeout", fmt.Sprint(stopTime), c.ID); err != nil {
-				return TransientError{fmt.Errorf("stopping the container %s of %s, so that the kubelet starts it anew: %w", c.Metadata.Name, p.Name, err)}
+			if err := env.CRI.StopContainer(ctx, p.Socket, c.GetId(), stopTime); err != nil {
+				return TransientError{fmt.Errorf("stopping the container %s of %s, so that the kubelet starts it anew: %w", c.GetMetadata().GetName(), p.Name, err)}
 			}
 		}
 	}

@@ -7,38 +7,35 @@ import (
 	"strings"
 	"testing"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/resource/fake"
 )
 
 func TestPodRestart(t *testing.T) {
 	conf := resource.ID{Kind: "kubeconfig", Name: "/etc/kubernetes/scheduler.conf"}
-	p := resource.PodRestart{Name: "kube-scheduler", Manifest: "/etc/kubernetes/manifests/kube-scheduler.yaml", RestartOn: []resource.ID{conf}}
-	const (
-		pods = `{"items": [
-			{"id": "ours", "state": "SANDBOX_READY", "annotations": {"kubernetes.io/config.source": "file"}},
-			{"id": "before", "state": "SANDBOX_NOTREADY", "annotations": {"kubernetes.io/config.source": "file"}},
-			{"id": "theirs", "state": "SANDBOX_READY", "annotations": {"kubernetes.io/config.source": "api"}}]}`
-		containers = `{"containers": [{"id": "c2", "state": "CONTAINER_RUNNING", "metadata": {"name": "kube-scheduler", "attempt": 1}},
-			{"id": "c1", "state": "CONTAINER_EXITED", "metadata": {"name": "kube-scheduler"}}]}`
-		ended = `{"containers": [{"id": "c0", "state": "CONTAINER_EXITED", "metadata": {"name": "kube-scheduler"}}]}`
-	)
+	p := resource.PodRestart{Name: "kube-scheduler", Manifest: "/etc/kubernetes/manifests/kube-scheduler.yaml", Socket: "unix:///run/runtime.sock", RestartOn: []resource.ID{conf}}
+	pod := func(id, name, source string) *cri.PodSandbox {
+		return &cri.PodSandbox{Id: id, Metadata: &cri.PodSandboxMetadata{Name: name}, Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
+			Annotations: map[string]string{"kubernetes.io/config.source": source}}
+	}
+	container := func(id, pod string, state cri.ContainerState) *cri.Container {
+		return &cri.Container{Id: id, PodSandboxId: pod, State: state, Metadata: &cri.ContainerMetadata{Name: "kube-scheduler"}}
+	}
+	const running, exited = cri.ContainerState_CONTAINER_RUNNING, cri.ContainerState_CONTAINER_EXITED
 	m := fake.New("m", nil)
 	env := m.Env(nil)
 	var stopped []string
-	answer := resource.Output{}
-	m.SetProgram("/usr/local/bin/crictl", func(_ context.Context, c resource.Command) (resource.Output, error) {
-		switch args := strings.Join(c.Args, " "); args {
-		case "pods --label io.kubernetes.pod.namespace=kube-system --name ^kube-scheduler- -o json":
-			return resource.Output{Stdout: pods}, nil
-		case "ps --all --pod ours -o json":
-			return resource.Output{Stdout: containers}, nil
-		case "ps --all --pod before -o json":
-			return resource.Output{Stdout: ended}, nil
-		default:
-			stopped = append(stopped, args)
-			return answer, nil
-		}
+	var refuses error
+	m.SetRuntime(p.Socket, &fake.Runtime{
+		Pods: []*cri.PodSandbox{pod("ours", "kube-scheduler-m1", "file"), pod("before", "kube-scheduler-m1", "file"), pod("theirs", "kube-scheduler-m1", "api"), pod("another", "kube-proxy-m1", "file")},
+		Containers: []*cri.Container{container("c2", "ours", running), container("c1", "ours", exited), container("c0", "before", exited),
+			container("c3", "theirs", running), container("c4", "another", running)},
+		Stops: func(_ context.Context, id string) error {
+			stopped = append(stopped, id)
+			return refuses
+		},
 	})
 	observe := func() resource.Observed {
 		t.Helper()
@@ -66,13 +63,13 @@ func TestPodRestart(t *testing.T) {
 	if err := p.Apply(t.Context(), env); err != nil || len(stopped) > 0 {
 		t.Errorf("untriggered: %v, stopped are %q", err, stopped)
 	}
-	if err := p.Fire(t.Context(), env, []resource.ID{conf}); err != nil || !slices.Equal(stopped, []string{"stop --timeout 30 c2"}) {
+	if err := p.Fire(t.Context(), env, []resource.ID{conf}); err != nil || !slices.Equal(stopped, []string{"c2"}) {
 		t.Errorf("%v, stopped are %q; want what runs of the static Pod alone", err, stopped)
 	}
 
-	answer = resource.Output{Code: 1, Stderr: "no such socket\n"}
+	refuses = errors.New("not now")
 	err := p.Fire(t.Context(), env, []resource.ID{conf})
-	if _, passes := errors.AsType[resource.TransientError](err); !passes || !strings.HasSuffix(err.Error(), "no such socket") {
+	if _, passes := errors.AsType[resource.TransientError](err); !passes || !strings.HasSuffix(err.Error(), "not now") {
 		t.Errorf("a runtime that fails: %v", err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 
 // Manifest is the file from which the kubelet runs a Pod, and the question whether it does. The file says in an annotation which Pod it is of: a digest of what
 // the Pod is, and of what it reads only when it starts.
-func Manifest(pod corev1.Pod, reads ...string) (resource.File, resource.Probe, error) {
+// Socket is where the container runtime listens: "unix:///run/containerd/containerd.sock".
+func Manifest(pod corev1.Pod, socket string, reads ...string) (resource.File, resource.Probe, error) {
 	failed := func(err error) (resource.File, resource.Probe, error) {
 		return resource.File{}, nil, fmt.Errorf("writing the manifest of %s: %w", pod.Name, err)
 	}
@@ -42,5 +43,5 @@ func Manifest(pod corev1.Pod, reads ...string) (resource.File, resource.Probe, e
 	}
 	f := resource.NewFile(path.Join(Dir, pod.Name+".yaml"), string(b))
 	f.Mode, f.Disturbs = 0o600, true
-	return f, resource.StaticPodRuns{Name: pod.Name, Digest: digest}, nil
+	return f, resource.StaticPodRuns{Name: pod.Name, Digest: digest, Socket: socket}, nil
 }

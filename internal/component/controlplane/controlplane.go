@@ -38,6 +38,8 @@ type Input struct {
 	Hosts map[string]facts.Host
 	// Bundle is the node software.
 	Bundle *bundle.Bundle
+	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
+	RuntimeEndpoint string
 	// After is what a control plane waits for: its host's kubelet, images, authorities and shared files, and etcd; may be nil.
 	After func(host string) []plan.Condition
 }
@@ -54,7 +56,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if !answered {
 			continue
 		}
-		s, err := controlPlane(in.Cluster, h, f, images)
+		s, err := controlPlane(in.Cluster, h, f, images, in.RuntimeEndpoint)
 		if err != nil {
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error()})
 			continue
@@ -83,7 +85,7 @@ func images(b *bundle.Bundle) (map[string]bundle.Part, []plan.Problem) {
 }
 
 // controlPlane is the step of one host.
-func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[string]bundle.Part) (plan.Step, error) {
+func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[string]bundle.Part, socket string) (plan.Step, error) {
 	s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h)}
 	s.Resources = append(certificates(c, h), kubeconfigs(c, h)...)
 	settings := append(auditFiles(c), authenticationFiles(c)...)
@@ -94,7 +96,7 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 		s.Resources = append(s.Resources, resource.Directory{Path: auditDir, Mode: 0o700, Purge: true})
 	}
 	// These two read their certificates only when they start; API servers read theirs anew.
-	s.Resources = append(s.Resources, restart(controllerManager, controllerManagerConf), restart(scheduler, schedulerConf))
+	s.Resources = append(s.Resources, restart(controllerManager, controllerManagerConf, socket), restart(scheduler, schedulerConf, socket))
 	pods := []corev1.Pod{
 		apiServerPod(c, h, f, images[apiServer].Name),
 		controllerManagerPod(c, f, images[controllerManager].Name),
@@ -108,7 +110,7 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 				reads = append(reads, file.Digest)
 			}
 		}
-		manifest, runs, err := staticpod.Manifest(pod, reads...)
+		manifest, runs, err := staticpod.Manifest(pod, socket, reads...)
 		if err != nil {
 			return plan.Step{}, err
 		}
@@ -120,8 +122,11 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 }
 
 // restart has a program started anew when its kubeconfig changes.
-func restart(program, conf string) resource.Resource {
-	return resource.PodRestart{Name: program, Manifest: path.Join(staticpod.Dir, program+".yaml"), RestartOn: []resource.ID{resource.Kubeconfig{Path: kubernetesDir + "/" + conf}.ID()}}
+func restart(program, conf, socket string) resource.Resource {
+	return resource.PodRestart{
+		Name: program, Manifest: path.Join(staticpod.Dir, program+".yaml"), Socket: socket,
+		RestartOn: []resource.ID{resource.Kubeconfig{Path: kubernetesDir + "/" + conf}.ID()},
+	}
 }
 
 // localURL is the API server of a control plane itself.

@@ -46,7 +46,7 @@ func testBundle() *bundle.Bundle {
 
 func steps(t *testing.T, c *cluster.Cluster, f facts.Host) ([]plan.Step, []plan.Problem) {
 	t.Helper()
-	s, problems := Steps(Input{Cluster: c, Hosts: map[string]facts.Host{"cp1": f, "w1": f}, Bundle: testBundle(),
+	s, problems := Steps(Input{Cluster: c, Hosts: map[string]facts.Host{"cp1": f, "w1": f}, Bundle: testBundle(), RuntimeEndpoint: "unix:///run/containerd/containerd.sock",
 		After: func(host string) []plan.Condition { return []plan.Condition{{Name: "etcd of " + host + " answers"}} }})
 	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}}); err != nil {
 		t.Error(err)

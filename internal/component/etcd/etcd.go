@@ -32,6 +32,8 @@ type Input struct {
 	Hosts map[string]facts.Host
 	// Bundle is the node software.
 	Bundle *bundle.Bundle
+	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
+	RuntimeEndpoint string
 	// After is what a member waits for: its host's kubelet, images and authorities; may be nil.
 	After func(host string) []plan.Condition
 }
@@ -84,7 +86,7 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 	if err != nil {
 		return plan.Step{}, err
 	}
-	manifest, runs, err := manifest(pod, image)
+	manifest, runs, err := manifest(pod, in.RuntimeEndpoint, image)
 	if err != nil {
 		return plan.Step{}, err
 	}
@@ -116,4 +118,9 @@ func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 		resource.Certificate{Path: pkiDir + "/peer", Request: member},
 		resource.Certificate{Path: pkiDir + "/healthcheck-client", Request: request(pki.Request{CommonName: "kube-etcd-healthcheck-client"})},
 	}
+}
+
+// Report looks at the member on a host.
+func Report(h v1alpha1.Host) resource.EtcdReport {
+	return resource.EtcdReport{URL: httpsURL(loopback(h), clientPort)}
 }

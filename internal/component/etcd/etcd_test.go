@@ -43,7 +43,7 @@ func testBundle() *bundle.Bundle {
 
 func steps(t *testing.T, c *cluster.Cluster, hosts map[string]facts.Host) ([]plan.Step, []plan.Problem) {
 	t.Helper()
-	s, problems := Steps(Input{Cluster: c, Hosts: hosts, Bundle: testBundle(),
+	s, problems := Steps(Input{Cluster: c, Hosts: hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///run/containerd/containerd.sock",
 		After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " runs Pods"}} }})
 	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}}); err != nil {
 		t.Error(err)

@@ -40,8 +40,8 @@ func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, image string) (c
 }
 
 // manifest is the file of a Pod. An image of the same name with other content is another Pod.
-func manifest(pod corev1.Pod, image bundle.Part) (resource.File, resource.Probe, error) {
-	return staticpod.Manifest(pod, image.Digest)
+func manifest(pod corev1.Pod, socket string, image bundle.Part) (resource.File, resource.Probe, error) {
+	return staticpod.Manifest(pod, socket, image.Digest)
 }
 
 // flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions.

@@ -185,6 +185,8 @@ func TestOpenPorts(t *testing.T) {
 		{"another port of the API", "apiServer: {port: 7443}\n", []string{"7443/tcp"}, []string{"6443/tcp"}},
 		{"another port of VXLAN", "network: {flannel: {port: 4789}}\n", []string{"4789/udp"}, []string{"8472/udp"}},
 		{"routes", "network: {flannel: {backend: host-gw}}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
+		{"other ports of Services", "apiServer: {extraArgs: {service-node-port-range: 20000-20100}}\n", []string{"20000-20100/tcp", "20000-20100/udp", "10256/tcp"}, []string{"30000-32767/tcp"}},
+		{"no kube-proxy", "kubeProxy: {disabled: true}\n", []string{"30000-32767/tcp"}, []string{"10256/tcp", ""}},
 		{"a network of the user's", "network: {plugin: none}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,9 @@
 package loadbalancer
 
 import (
+	"net"
+	"strconv"
+
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -60,4 +63,12 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		steps = append(steps, s)
 	}
 	return steps, nil
+}
+
+// Probes ask whether the balancer of a host runs, and whether an API server answers through it.
+func Probes(c *cluster.Cluster) []resource.Probe {
+	return []resource.Probe{
+		resource.UnitActive{Name: unitName},
+		resource.HTTPAnswers{Name: "endpoint", URL: "https://" + net.JoinHostPort(c.Loopback()[0], strconv.Itoa(c.Cluster.APIServer.Port)) + "/readyz", CA: authorityPath, ServerName: c.Endpoint.Name},
+	}
 }

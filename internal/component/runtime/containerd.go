@@ -54,7 +54,7 @@ func containerd() engine {
 		},
 		ensures: []resource.Probe{
 			resource.UnitActive{Name: containerdUnit},
-			resource.Answers{Name: "containerd", Command: []string{bundle.ProgramPath("crictl"), "version"}}, // asks for what the kubelet will ask for
+			resource.RuntimeAnswers{Name: "containerd", Socket: "unix://" + containerdSocket},
 		},
 		images: func(in Input, images []resource.Image) resource.Resource {
 			return resource.Images{Images: images, Socket: containerdSocket, Root: in.Cluster.Runtime.Root}

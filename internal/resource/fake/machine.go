@@ -80,6 +80,7 @@ type Machine struct {
 	hostname string
 	offset   time.Duration
 	programs map[string]Program
+	runtimes map[string]*Runtime // by endpoint
 }
 
 // Program is what a program does.
@@ -102,6 +103,7 @@ func New(hostname string, contents *Contents) *Machine {
 		modules:  map[string]*module{},
 		hostname: hostname,
 		programs: map[string]Program{},
+		runtimes: map[string]*Runtime{},
 	}
 	for _, dir := range []string{"/", "/etc", "/etc/systemd", unitDir, "/usr", "/usr/local", "/usr/local/bin", "/var", "/var/lib", "/run", "/tmp"} {
 		m.nodes[dir] = m.node(node{kind: directory, attributes: resource.Attributes{Mode: 0o755, Owner: "root", Group: "root"}})
@@ -112,7 +114,7 @@ func New(hostname string, contents *Contents) *Machine {
 
 // Env is the machine for resources. Kept is for the caller to set.
 func (m *Machine) Env(blob func(ctx context.Context, digest string) (io.ReadCloser, error)) *resource.Env {
-	return &resource.Env{Files: files{m}, Systemd: systemd{m}, Kernel: kernel{m}, Exec: programs{m}, Blob: blob}
+	return &resource.Env{Files: files{m}, Systemd: systemd{m}, Kernel: kernel{m}, Exec: programs{m}, CRI: runtimes{m}, Blob: blob}
 }
 
 // before asks whether something may be done.

@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kubewright/kubewright/internal/converge"
+)
+
+func newStatus() *cobra.Command {
+	f := &clusterFlags{}
+	c := &cobra.Command{
+		Use:   "status [FILE]",
+		Short: "Say how a cluster is, what is wrong, and what to do",
+		Long: `Connects to all hosts of a cluster file, cluster.yaml by default, and shows nodes, control planes, etcd, the endpoint, certificates, versions and what runs in the cluster
+on Kubewright's behalf; then what is wrong and what to do, worst first. It takes no locks, changes nothing, and needs no bundle. Hosts are asked directly: it is of use when no API server
+answers, too. What could not be asked is "unknown", which does not say that it is down.
+
+Exits with 0 if nothing is wrong, warnings aside, and with 1 if something is.
+
+With --output json the same is printed as one object: cluster, time, well, findings (severity, host, message, remedy), nodes, controlPlanes, etcd (members, quorum, voters, healthy,
+mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.`,
+		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in, err := readInput(c, args, false)
+			if err != nil {
+				return err
+			}
+			w, err := f.open(c, in, "status")
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			s, err := w.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			w.Close()
+			if f.output == "json" {
+				err = writeJSON(c.OutOrStdout(), s)
+			} else {
+				err = showStatus(c.OutOrStdout(), s)
+			}
+			if err == nil && !s.Well {
+				err = exitError{exitFailed} // what is wrong stands there
+			}
+			return err
+		},
+	}
+	f.addOutput(c, "o")
+	f.addHosts(c)
+	return c
+}
+
+// showStatus is a status for people. What is wrong comes last, where they look first.
+func showStatus(out io.Writer, s converge.Status) error {
+	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "NODE\tSTATE\tROLES\tVERSION\tRUNTIME\tADDRESS")
+	for _, n := range s.Nodes {
+		state := stateOf(n.State)
+		if n.Cordoned {
+			state += ", cordoned"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, state, orDash(strings.Join(n.Roles, ",")), orDash(n.Version), orDash(strings.Replace(n.Runtime, "://", " ", 1)), orDash(n.Address))
+	}
+	fmt.Fprintln(t, "\nCONTROL PLANE\tAPI SERVER\tCONTROLLER MANAGER\tSCHEDULER")
+	for _, p := range s.ControlPlanes {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Host, programState(p.APIServer), programState(p.ControllerManager), programState(p.Scheduler))
+	}
+	fmt.Fprintln(t, "\nETCD MEMBER\tSTATE\tROLE\tVERSION\tDATABASE")
+	for _, m := range s.Etcd.Members {
+		role := "follower"
+		switch {
+		case m.Leader:
+			role = "leader"
+		case m.Learner:
+			role = "learner"
+		case m.State != converge.Well: // it follows nobody
+			role = "-"
+		}
+		database := "-"
+		if m.ID != "" {
+			database = size(m.Size)
+			if m.Quota > 0 {
+				database += " of " + size(m.Quota)
+			}
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", m.Host, stateOf(m.State), role, orDash(m.Version), database)
+	}
+	if len(s.Addons) > 0 {
+		fmt.Fprintln(t, "\nIN THE CLUSTER\tSTATE")
+		for _, a := range s.Addons {
+			fmt.Fprintf(t, "%s\t%s\n", a.Name, stateOf(a.State))
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nEtcd: %s.\nEndpoint: %s.\nCertificates: %s.\nVersions: %s.\n", s.Etcd.Text(), endpointText(s.Endpoint), certificatesText(s.Certificates), versionsText(s.Versions))
+	return showFindings(out, s)
+}
+
+// showFindings is what is wrong and what to do, or that nothing is.
+func showFindings(out io.Writer, s converge.Status) error {
+	if len(s.Findings) == 0 {
+		_, err := fmt.Fprintf(out, "\nNothing is wrong with %s.\n", s.Cluster)
+		return err
+	}
+	titles := map[converge.Severity]string{converge.SevereWrong: "What is wrong, and what to do:", converge.SevereWarning: "Watch out:"}
+	var last converge.Severity
+	for _, f := range s.Findings {
+		if f.Severity != last {
+			fmt.Fprintf(out, "\n%s\n", titles[f.Severity])
+			last = f.Severity
+		}
+		about := cmp.Or(f.Host, s.Cluster)
+		if _, err := fmt.Fprintf(out, "  %s: %s\n    %s\n", about, strings.ReplaceAll(f.Message, "\n", "\n    "), f.Remedy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func stateOf(h converge.Health) string {
+	if h == converge.Wrong {
+		return "WRONG"
+	}
+	return string(h)
+}
+
+func programState(p converge.ProgramStatus) string {
+	if p.State == converge.Well && p.Version != "" {
+		return "well, " + p.Version
+	}
+	return stateOf(p.State)
+}
+
+func orDash(s string) string { return cmp.Or(s, "-") }
+
+func endpointText(e converge.EndpointStatus) string {
+	text := fmt.Sprintf("%s, %s", e.Address, e.Kind)
+	if len(e.Balancers) == 0 {
+		return text
+	}
+	well, unknown := 0, 0
+	for _, b := range e.Balancers {
+		switch b.State {
+		case converge.Well:
+			well++
+		case converge.NotKnown:
+			unknown++
+		}
+	}
+	text += fmt.Sprintf("; an API server answers through %d of %s", well, count(len(e.Balancers), "balancer"))
+	if unknown > 0 {
+		text += fmt.Sprintf(", of %d nothing is known", unknown)
+	}
+	return text
+}
+
+// certificatesText says until when all of those that are known are valid.
+func certificatesText(list []converge.CertificateStatus) string {
+	if len(list) == 0 {
+		return "none were found"
+	}
+	readable := slices.DeleteFunc(slices.Clone(list), func(c converge.CertificateStatus) bool { return c.Problem != "" })
+	if len(readable) == 0 {
+		return fmt.Sprintf("none of %d can be read", len(list))
+	}
+	first := slices.MinFunc(readable, func(a, b converge.CertificateStatus) int { return a.Until.Compare(b.Until) })
+	return fmt.Sprintf("%d; the first ends on %s (%s on %s)", len(list), first.Until.Format(time.DateOnly), first.Path, first.Host)
+}
+
+// versionsText names the versions of Kubernetes, and where there are several, whose they are.
+func versionsText(list []converge.VersionStatus) string {
+	switch len(list) {
+	case 0:
+		return "unknown"
+	case 1:
+		return "Kubernetes " + list[0].Version
+	}
+	var all []string
+	for _, v := range list {
+		of := v.Of
+		const most = 3
+		if more := len(of) - most; more > 0 {
+			of = append(slices.Clone(of[:most]), fmt.Sprintf("%d more", more))
+		}
+		all = append(all, fmt.Sprintf("%s (%s)", v.Version, strings.Join(of, ", ")))
+	}
+	return "Kubernetes " + strings.Join(all, ", ")
+}

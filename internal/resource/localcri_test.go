@@ -1,0 +1,98 @@
+package resource_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// criServer is a runtime that has two Pods, one of which cannot be removed.
+type criServer struct {
+	cri.UnimplementedRuntimeServiceServer
+	stopped []string
+}
+
+func (s *criServer) Version(context.Context, *cri.VersionRequest) (*cri.VersionResponse, error) {
+	return &cri.VersionResponse{RuntimeName: "containerd", RuntimeVersion: "v2.4.2"}, nil
+}
+
+func (s *criServer) ListPodSandbox(_ context.Context, q *cri.ListPodSandboxRequest) (*cri.ListPodSandboxResponse, error) {
+	return &cri.ListPodSandboxResponse{Items: []*cri.PodSandbox{{Id: "p", Labels: q.GetFilter().GetLabelSelector()}}}, nil
+}
+
+func (s *criServer) ListContainers(_ context.Context, q *cri.ListContainersRequest) (*cri.ListContainersResponse, error) {
+	return &cri.ListContainersResponse{Containers: []*cri.Container{{Id: "c", PodSandboxId: q.GetFilter().GetPodSandboxId()}}}, nil
+}
+
+func (s *criServer) ContainerStatus(_ context.Context, q *cri.ContainerStatusRequest) (*cri.ContainerStatusResponse, error) {
+	return &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{Id: q.GetContainerId(), ExitCode: 3}}, nil
+}
+
+func (s *criServer) StopPodSandbox(_ context.Context, q *cri.StopPodSandboxRequest) (*cri.StopPodSandboxResponse, error) {
+	s.stopped = append(s.stopped, q.GetPodSandboxId())
+	return &cri.StopPodSandboxResponse{}, nil
+}
+
+func (s *criServer) StopContainer(_ context.Context, q *cri.StopContainerRequest) (*cri.StopContainerResponse, error) {
+	s.stopped = append(s.stopped, fmt.Sprint(q.GetContainerId(), " ", q.GetTimeout()))
+	return &cri.StopContainerResponse{}, nil
+}
+
+func TestLocalCRI(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "cri.sock")
+	endpoint := "unix://" + socket
+	l := &resource.LocalCRI{}
+	defer l.Close()
+	if _, err := l.Version(t.Context(), "tcp://10.0.0.1:1"); err == nil {
+		t.Error("it asks another machine")
+	}
+	want := "the container runtime at " + endpoint + ": dial unix " + socket + ": connect: no such file or directory"
+	if _, err := l.Version(t.Context(), endpoint); err == nil || err.Error() != want {
+		t.Errorf("without a runtime it says %v; want %s", err, want)
+	}
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, held := grpc.NewServer(), &criServer{}
+	cri.RegisterRuntimeServiceServer(s, held)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	defer func() {
+		s.Stop()
+		<-served
+	}()
+	version, err := l.Version(t.Context(), endpoint)
+	for err != nil && t.Context().Err() == nil { // it tries again by itself
+		version, err = l.Version(t.Context(), endpoint)
+	}
+	if version != "containerd v2.4.2" {
+		t.Errorf("its version is %q", version)
+	}
+	if pods, err := l.Pods(t.Context(), endpoint, map[string]string{"a": "b"}); err != nil || len(pods) != 1 || pods[0].GetLabels()["a"] != "b" {
+		t.Errorf("its Pods are %v, %v", pods, err)
+	}
+	if list, err := l.Containers(t.Context(), endpoint, "p"); err != nil || len(list) != 1 || list[0].GetPodSandboxId() != "p" {
+		t.Errorf("its containers are %v, %v", list, err)
+	}
+	if c, err := l.Container(t.Context(), endpoint, "c"); err != nil || c.GetId() != "c" || c.GetExitCode() != 3 {
+		t.Errorf("its container is %v, %v", c, err)
+	}
+	if err := l.StopContainer(t.Context(), endpoint, "c", 30*time.Second); err != nil || !slices.Equal(held.stopped, []string{"c 30"}) {
+		t.Errorf("of stopping it says %v, and it stopped %q", err, held.stopped)
+	}
+	held.stopped = nil
+	if err := l.RemovePod(t.Context(), endpoint, "p"); err == nil || !strings.Contains(err.Error(), "RemovePodSandbox not implemented") || len(held.stopped) != 1 {
+		t.Errorf("of removing it says %v, and it stopped %q", err, held.stopped)
+	}
+}

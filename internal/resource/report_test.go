@@ -1,0 +1,167 @@
+package resource_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kubewright/kubewright/internal/etcd"
+	"github.com/kubewright/kubewright/internal/pki"
+	"github.com/kubewright/kubewright/internal/resource"
+	"github.com/kubewright/kubewright/internal/resource/fake"
+)
+
+func lay(t *testing.T, env *resource.Env, path, content string) {
+	t.Helper()
+	if err := env.Files.Write(path, resource.Attributes{Mode: 0o600}, strings.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Reports travel, and so does what they find.
+func TestReportsTravel(t *testing.T) {
+	api := resource.API{Servers: []string{"10.0.0.11:6443"}}
+	for _, r := range []resource.Report{
+		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{Socket: "unix:///cri"}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
+	} {
+		e, err := resource.EncodeReport(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := resource.DecodeReport(e); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%#v arrives as %#v, %v", r, got, err)
+		}
+	}
+	if _, err := resource.DecodeReport(resource.Encoded{Kind: "file"}); err == nil {
+		t.Error("a file is taken for a report")
+	}
+}
+
+func TestNodesReport(t *testing.T) {
+	a, env, api := withAPI(t)
+	a.Put(`{apiVersion: v1, kind: Node, metadata: {name: w1, labels: {node-role.kubernetes.io/worker: ""}}, spec: {unschedulable: true}, status: {
+		conditions: [{type: Ready, status: Unknown, reason: NodeStatusUnknown, message: silent}, {type: DiskPressure, status: "True"}]}}`)
+	a.Put(`{apiVersion: v1, kind: Node, metadata: {name: cp1, labels: {node-role.kubernetes.io/control-plane: ""}}, status: {
+		conditions: [{type: Ready, status: "True"}], nodeInfo: {kubeletVersion: v1.37.1, containerRuntimeVersion: "containerd://2.4.2"},
+		addresses: [{type: Hostname, address: cp1}, {type: InternalIP, address: 10.0.0.11}]}}`)
+	got, err := resource.NodesReport{API: api}.Look(t.Context(), env)
+	want := []resource.NodeFound{
+		{Name: "cp1", Ready: true, Kubelet: "v1.37.1", Runtime: "containerd://2.4.2", Addresses: []string{"10.0.0.11"}, Roles: []string{"control-plane"}},
+		{Name: "w1", Why: "NodeStatusUnknown: silent", Cordoned: true, Pressure: []string{"DiskPressure"}, Roles: []string{"worker"}},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("it finds %+v, %v", got, err)
+	}
+	a.SetReady("[-]etcd failed")
+	env.Kube = nil
+	if _, err := (resource.NodesReport{API: api}).Look(t.Context(), env); err == nil || !strings.Contains(err.Error(), "etcd failed") {
+		t.Errorf("without an API: %v", err)
+	}
+}
+
+func TestRequestsReport(t *testing.T) {
+	a, env, api := withAPI(t)
+	const kind = "apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest"
+	a.Put(`{` + kind + `, metadata: {name: csr-2, creationTimestamp: "2026-11-27T11:00:00Z"}, spec: {signerName: kubernetes.io/kubelet-serving, username: "system:node:w1"}}`)
+	a.Put(`{` + kind + `, metadata: {name: csr-1}, status: {conditions: [{type: Approved, status: "True"}]}}`)
+	got, err := resource.RequestsReport{API: api}.Look(t.Context(), env)
+	want := []resource.RequestFound{{Name: "csr-2", Signer: "kubernetes.io/kubelet-serving", User: "system:node:w1", Since: time.Date(2026, 11, 27, 11, 0, 0, 0, time.UTC)}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("it finds %+v, %v", got, err)
+	}
+}
+
+func TestCertificatesReport(t *testing.T) {
+	env := fake.New("m", nil).Env(nil)
+	if got, err := (resource.CertificatesReport{}).Look(t.Context(), env); err != nil || len(got.([]resource.CertificateFound)) > 0 {
+		t.Fatalf("a fresh machine has %v, %v", got, err)
+	}
+	ca := ours()
+	lay(t, env, "/etc/kubernetes/pki/ca.crt", string(ca.Certificate))
+	lay(t, env, "/etc/kubernetes/pki/ca.key", string(ca.Key))
+	lay(t, env, "/etc/kubernetes/pki/etcd/server.crt", "rubbish")
+	k := resource.Kubeconfig{Path: "/etc/kubernetes/admin.conf", Cluster: "c", Server: "https://x:6443",
+		Request: pki.Request{Authority: pki.Kubernetes, CommonName: "kubernetes-admin", Client: true, Algorithm: pki.ECDSAP256, Validity: time.Hour}}
+	env.Sign = signer(k)
+	if err := k.Apply(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	found, err := resource.CertificatesReport{}.Look(t.Context(), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range found.([]resource.CertificateFound) {
+		got = append(got, c.Path+" "+c.Name+" "+c.Problem)
+		if c.Problem == "" && c.Authority != (c.Name == "kubernetes") || c.Name == "kubernetes-admin" && time.Until(c.Until) > time.Hour {
+			t.Errorf("it finds %+v", c)
+		}
+	}
+	want := "/etc/kubernetes/pki/ca.crt kubernetes |/etc/kubernetes/pki/etcd/server.crt  it holds no certificate|/etc/kubernetes/admin.conf kubernetes-admin "
+	if strings.Join(got, "|") != want {
+		t.Errorf("it finds %q", got)
+	}
+}
+
+func TestStaticPodsReport(t *testing.T) {
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	lay(t, env, "/etc/kubernetes/manifests/kube-scheduler.yaml", `{apiVersion: v1, kind: Pod, metadata: {name: kube-scheduler, annotations: {kubewright.dev/manifest: d1}},
+		spec: {containers: [{name: kube-scheduler, image: "registry.k8s.io/kube-scheduler:v1.37.1"}]}}`)
+	lay(t, env, "/etc/kubernetes/manifests/broken.yaml", "a: [")
+	lay(t, env, "/etc/kubernetes/manifests/.kube-scheduler.yaml", "a copy")
+	if _, err := (resource.StaticPodsReport{Socket: "unix:///cri"}).Look(t.Context(), env); err == nil {
+		t.Error("without a container runtime, it knows how Pods are")
+	}
+	m.SetRuntime("unix:///cri", &fake.Runtime{
+		Pods: []*cri.PodSandbox{{Id: "p", Metadata: &cri.PodSandboxMetadata{Name: "kube-scheduler-m"}, Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
+			Annotations: map[string]string{"kubernetes.io/config.source": "file", "kubewright.dev/manifest": "d1"}}},
+		Containers: []*cri.Container{{Id: "c", PodSandboxId: "p", State: cri.ContainerState_CONTAINER_RUNNING, Metadata: &cri.ContainerMetadata{Name: "kube-scheduler"}}},
+	})
+	got, err := resource.StaticPodsReport{Socket: "unix:///cri"}.Look(t.Context(), env)
+	want := []resource.StaticPodFound{{Name: "broken", Unwell: "broken.yaml is no Pod"}, {Name: "kube-scheduler", Image: "registry.k8s.io/kube-scheduler:v1.37.1"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("it finds %+v, %v", got, err)
+	}
+}
+
+// A member that does not answer is a finding; credentials that are missing are none about the member.
+func TestEtcdReport(t *testing.T) {
+	env := fake.New("m", nil).Env(nil)
+	r := resource.EtcdReport{URL: "https://127.0.0.1:1"}
+	if _, err := r.Look(t.Context(), env); err == nil || !strings.Contains(err.Error(), "etcd cannot be asked") {
+		t.Errorf("without certificates: %v", err)
+	}
+	lay(t, env, "/etc/kubernetes/pki/etcd/ca.crt", string(ours().Certificate))
+	lay(t, env, "/etc/kubernetes/pki/etcd/healthcheck-client.crt", string(ours().Certificate))
+	lay(t, env, "/etc/kubernetes/pki/etcd/healthcheck-client.key", string(ours().Key))
+	got, err := r.Look(t.Context(), env)
+	if s, ok := got.(etcd.Status); err != nil || !ok || s.ID != "" || !strings.Contains(s.Unwell, "connection refused") {
+		t.Errorf("it finds %+v, %v", got, err)
+	}
+}
+
+func TestFound(t *testing.T) {
+	var f resource.Found
+	id := resource.ID{Kind: "nodes", Name: "cluster"}
+	var got []string
+	if why := f.Get(id, &got); why == "" {
+		t.Error("what nobody looked at is known")
+	}
+	f.Add(id, []string{"a"}, nil)
+	b, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there resource.Found
+	if err := json.Unmarshal(b, &there); err != nil {
+		t.Fatal(err)
+	}
+	if why := there.Get(id, &got); why != "" || len(got) != 1 {
+		t.Errorf("it arrives as %v, %s", got, why)
+	}
+}
