@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/kubewright/kubewright/internal/cli"
+	"github.com/kubewright/kubewright/internal/converge"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:])) }
+func main() { os.Exit(cli.Main(os.Args[1:], converge.Standard)) }

@@ -11,8 +11,8 @@ import (
 	"github.com/kubewright/kubewright/internal/ui"
 )
 
-func newApply() *cobra.Command {
-	f := &clusterFlags{}
+func newApply(components Components) *cobra.Command {
+	f := &clusterFlags{components: components}
 	var yes, full bool
 	c := &cobra.Command{
 		Use:   "apply [FILE]",

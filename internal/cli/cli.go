@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/bundle/build"
+	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/machines"
 )
 
@@ -39,8 +41,12 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// Main runs the command line and returns the exit code. The first interrupt ends what runs in order, a second one at once.
-func Main(args []string) int {
+// Components are what a cluster is made of, given its software.
+type Components func(b *bundle.Bundle) converge.Components
+
+// Main runs the command line and returns the exit code. The first interrupt ends what runs in order, a second one at once. What clusters are made of is
+// converge.Standard, but for tests.
+func Main(args []string, components Components) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -53,7 +59,7 @@ func Main(args []string) int {
 		return exitFailed
 	}
 
-	root := newRoot()
+	root := newRoot(components)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -87,7 +93,7 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-func newRoot() *cobra.Command {
+func newRoot(components Components) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubewright",
 		Short: "Builds highly available Kubernetes clusters from one file, and keeps them so",
@@ -106,7 +112,7 @@ touched; with "plan --detailed-exitcode": there is something to do · 130 interr
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newAgent(), newApply(), newBundle(), newKubeconfig(), newMachines(), newPlan(), newReset(), newRuns(), newStatus(), newValidate())
+	root.AddCommand(newAgent(), newApply(components), newBundle(), newKubeconfig(components), newMachines(), newPlan(components), newReset(components), newRuns(), newStatus(components), newValidate())
 	markUsageErrors(root)
 	return root
 }

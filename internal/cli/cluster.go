@@ -34,6 +34,8 @@ const clusterFile = "cluster.yaml"
 
 // clusterFlags are common to all commands that work on a cluster's hosts.
 type clusterFlags struct {
+	components Components
+
 	kubernetes, store, output, sudoCommand string
 	accept                                 bool
 	lockTimeout                            time.Duration
@@ -228,7 +230,7 @@ func (f *clusterFlags) openBundle(ctx context.Context, w *work, in input, o *con
 		return err
 	}
 	w.saved = plan.Saved{Made: time.Now().UTC().Truncate(time.Second), File: path, Content: in.content, Kubernetes: w.bundle.Kubernetes, Bundle: w.bundle.Digest}
-	o.Components, o.Blobs = converge.Standard(w.bundle), storeBlobs{store}
+	o.Components, o.Blobs = f.components(w.bundle), storeBlobs{store}
 	return nil
 }
 

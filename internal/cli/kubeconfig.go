@@ -32,8 +32,8 @@ const (
 	mastersGroup = "system:masters"
 )
 
-func newKubeconfig() *cobra.Command {
-	f := &clusterFlags{}
+func newKubeconfig(components Components) *cobra.Command {
+	f := &clusterFlags{components: components}
 	var k kubeconfigFlags
 	c := &cobra.Command{
 		Use:   "kubeconfig [FILE]",

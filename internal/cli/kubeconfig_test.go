@@ -31,7 +31,7 @@ func TestKubeconfigUsage(t *testing.T) {
 		"--ttl 5m": "no less than 10m", "--group system:masters": "kubeadm:cluster-admins may do everything", "--user=": "needs a name", "--server http://x": "https://HOST:PORT",
 		"-o x --merge": "merge out",
 	} {
-		root := newRoot()
+		root := newRoot(nil)
 		root.SetArgs(append([]string{"kubeconfig", "there-is-none.yaml"}, strings.Fields(args)...))
 		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", args, err)

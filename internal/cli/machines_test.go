@@ -90,7 +90,7 @@ func TestExitCodes(t *testing.T) {
 		"machines limit m1 fast":      exitUsage,
 		"machines list --output":      exitUsage,
 	} {
-		if got := Main(strings.Fields(args)); got != want {
+		if got := Main(strings.Fields(args), nil); got != want {
 			t.Errorf("kubewright %s exits with %d, want %d", args, got, want)
 		}
 	}
@@ -98,7 +98,7 @@ func TestExitCodes(t *testing.T) {
 
 // Everybody who is shown a command is shown how to use it.
 func TestHelpIsComplete(t *testing.T) {
-	root := newRoot()
+	root := newRoot(nil)
 	for _, parent := range root.Commands() {
 		for _, c := range parent.Commands() {
 			if c.Hidden {

@@ -17,8 +17,8 @@ import (
 // shownLines of each file that changes are shown unless all are asked for.
 const shownLines = 12
 
-func newPlan() *cobra.Command {
-	f := &clusterFlags{}
+func newPlan(components Components) *cobra.Command {
+	f := &clusterFlags{components: components}
 	var detailed, full bool
 	var out string
 	c := &cobra.Command{

@@ -13,8 +13,8 @@ import (
 	"github.com/kubewright/kubewright/internal/ui"
 )
 
-func newReset() *cobra.Command {
-	f := &clusterFlags{}
+func newReset(components Components) *cobra.Command {
+	f := &clusterFlags{components: components}
 	var yes, all, forget bool
 	var file string
 	c := &cobra.Command{

@@ -14,8 +14,8 @@ import (
 	"github.com/kubewright/kubewright/internal/converge"
 )
 
-func newStatus() *cobra.Command {
-	f := &clusterFlags{}
+func newStatus(components Components) *cobra.Command {
+	f := &clusterFlags{components: components}
 	c := &cobra.Command{
 		Use:   "status [FILE]",
 		Short: "Say how a cluster is, what is wrong, and what to do",

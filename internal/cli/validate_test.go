@@ -13,7 +13,7 @@ import (
 func TestValidate(t *testing.T) {
 	const file = "apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: home\nhosts:\n- {name: m1, address: 198.18.0.11, roles: [control-plane]}\n"
 	run := func(content string, args ...string) (string, error) {
-		root := newRoot()
+		root := newRoot(nil)
 		root.SetArgs(append([]string{"validate", "-"}, args...))
 		root.SetIn(strings.NewReader(content))
 		var out bytes.Buffer

@@ -39,10 +39,15 @@ func TestOtherControlGroups(t *testing.T) {
 	}
 	must(t, "cp", append([]string{"--archive", "--target-directory=" + dir}, rootfs...)...)
 	smallBundle(t, filepath.Join(dir, "data", "kubewright", "bundles"))
-	compile := exec.Command("go", "test", "-c", "-tags", "ownkernel", "-o", filepath.Join(dir, "e2e.test"), ".")
-	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, args := range [][]string{
+		{"test", "-c", "-tags", "ownkernel", "-o", filepath.Join(dir, "e2e.test"), "."},
+		{"build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, "hosts"), "./hosts"},
+	} {
+		compile := exec.Command("go", args...)
+		compile.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := compile.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 	tests := "-test.short -test.run '^(TestMachines|TestNothingLeaves|TestKilledSupervisor)$'"
 	if *vmAll {
@@ -53,7 +58,7 @@ func TestOtherControlGroups(t *testing.T) {
 	const ownKernel = "-test.run '^TestOwnKernel$'"
 	vm := exec.CommandContext(t.Context(), "./vm-run.sh", dir,
 		"mkdir -p /var/cache/kubewright && mv /work-in/rootfs-* /var/cache/kubewright/ && export KUBEWRIGHT=/work-in/kubewright XDG_DATA_HOME=/work-in/data && "+
-			"./e2e.test -test.v -test.failfast "+tests+" && ./e2e.test -test.v "+ownKernel)
+			"./e2e.test -test.v -test.failfast "+tests+" && KUBEWRIGHT=/work-in/hosts ./e2e.test -test.v "+ownKernel)
 	vm.Env = append(os.Environ(), "VM_CGROUP="+version, "VM_TIMEOUT=2400")
 	out, err := vm.CombinedOutput()
 	said := strings.ReplaceAll(string(out), "\r", "")
