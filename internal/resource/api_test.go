@@ -128,6 +128,7 @@ func TestWhatTheAPIRefuses(t *testing.T) {
 		reason    metav1.StatusReason
 		transient bool
 	}{
+		404: {metav1.StatusReasonNotFound, true}, // the namespace, which API servers make just after they are ready
 		403: {metav1.StatusReasonForbidden, false}, 409: {metav1.StatusReasonConflict, true}, 422: {metav1.StatusReasonInvalid, false}, 429: {metav1.StatusReasonTooManyRequests, true},
 		500: {metav1.StatusReasonInternalError, true}, 503: {metav1.StatusReasonServiceUnavailable, true},
 	} {
