@@ -60,13 +60,14 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	if err != nil {
 		return nil, []plan.Problem{{Blocks: true, Message: err.Error()}}
 	}
+	// Until the first step is done, the API lets others see nothing, so that what is there could not be found out.
 	privileged := in.API
 	privileged.Kubeconfig = superAdmin
 	var objects [3][]resource.KubeObject
 	for i, of := range []struct {
 		api      resource.API
 		manifest string
-	}{{privileged, clusterAdmins}, {in.API, roles}, {in.API, records}} {
+	}{{privileged, clusterAdmins}, {privileged, roles}, {in.API, records}} {
 		if objects[i], err = resource.ObjectsOf(of.api, Component, of.manifest, values); err != nil {
 			return nil, []plan.Problem{{Blocks: true, Message: err.Error()}}
 		}

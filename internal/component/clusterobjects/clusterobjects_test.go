@@ -105,3 +105,13 @@ func TestAHostMoreChangesTheInventoryAlone(t *testing.T) {
 		}
 	}
 }
+
+// The first step needs no role that it makes itself: a run that ended before it was done, or an API server that learns of roles a moment later, would stop it for ever.
+func TestRolesNeedNoRoles(t *testing.T) {
+	steps, _ := Steps(input(load(t, "")))
+	for _, r := range steps[0].Resources {
+		if o, ok := r.(resource.KubeObject); !ok || o.API.Kubeconfig != superAdmin {
+			t.Errorf("%s is made by %+v", r.ID(), r)
+		}
+	}
+}
