@@ -514,6 +514,54 @@ func TestRestartIsNotForgotten(t *testing.T) {
 	})
 }
 
+// TestPodsReadWhatTheyStartWith has a static Pod started anew when what it reads changes, once, also if that was cut off.
+func TestPodsReadWhatTheyStartWith(t *testing.T) {
+	h := newHost(t)
+	var stopped []string
+	fail := true
+	h.SetProgram("/usr/local/bin/crictl", func(_ context.Context, c resource.Command) (resource.Output, error) {
+		switch c.Args[0] {
+		case "pods":
+			return resource.Output{Stdout: `{"items": [{"id": "p1", "annotations": {"kubernetes.io/config.source": "file"}}]}`}, nil
+		case "ps":
+			return resource.Output{Stdout: `{"containers": [{"id": "c1", "state": "CONTAINER_RUNNING", "metadata": {"name": "x"}}]}`}, nil
+		}
+		if fail {
+			return resource.Output{Code: 1, Stderr: "not now"}, nil
+		}
+		stopped = append(stopped, strings.Join(c.Args, " "))
+		return resource.Output{}, nil
+	})
+	steps := func(conf string) plan.Step {
+		f, m := h.file("/etc/kubernetes/x.conf", conf), h.file("/etc/kubernetes/manifests/x.yaml", "the manifest\n")
+		return step(f, resource.PodRestart{Name: "x", Manifest: m.Path, RestartOn: []resource.ID{f.ID()}}, m)
+	}
+	c := h.session(t)
+	if changed := mustApply(t, c, steps("one\n")); len(changed) == 0 || len(stopped) > 0 {
+		t.Errorf("at first %q changes, and %q is done", changed, stopped)
+	}
+	if o := observe(t, c, steps("two\n")); len(o.Resources["pod-restart x"].Pending) > 0 {
+		t.Errorf("before anything changed, it is %+v", o.Resources)
+	}
+	if _, _, err := applied(t, c, steps("two\n")); err == nil {
+		t.Error("it cannot be started anew, and that is well")
+	}
+	fail = false
+	if o := observe(t, c, steps("two\n")); len(o.Resources["pod-restart x"].Pending) != 1 {
+		t.Errorf("it is forgotten that it reads what it did when it started: %+v", o.Resources)
+	}
+	if mustApply(t, c, steps("two\n")); !slices.Equal(stopped, []string{"stop --timeout 30 c1"}) {
+		t.Errorf("%q is done", stopped)
+	}
+	if again := mustApply(t, c, steps("two\n")); len(again) > 0 || len(stopped) != 1 {
+		t.Errorf("again %q changes, and %q is done", again, stopped)
+	}
+	reset(t, c)
+	if len(stopped) != 1 {
+		t.Errorf("at the end %q is done", stopped)
+	}
+}
+
 func TestNothingIsWrittenWithoutTheLock(t *testing.T) {
 	h := newHost(t)
 	before := h.State()

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -17,6 +18,8 @@ type CRI interface {
 	Containers(ctx context.Context, endpoint, pod string) ([]*cri.Container, error)
 	// Container is how one is, or how it ended.
 	Container(ctx context.Context, endpoint, container string) (*cri.ContainerStatus, error)
+	// StopContainer ends a container, by force if it takes longer than a time.
+	StopContainer(ctx context.Context, endpoint, container string, within time.Duration) error
 	// RemovePod kills what runs in a Pod, at once, and removes it. One that is not there is no error.
 	RemovePod(ctx context.Context, endpoint, pod string) error
 }

@@ -62,6 +62,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Images](e)
 	case "pods":
 		return decode[Pods](e)
+	case "pod-restart":
+		return decode[PodRestart](e)
 	case "pod-network":
 		return decode[PodNetwork](e)
 	case "packages":

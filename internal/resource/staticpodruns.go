@@ -47,7 +47,7 @@ func (p StaticPodRuns) Check(ctx context.Context, env *Env) (string, error) {
 }
 
 func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
-	pods, err := env.CRI.Pods(ctx, p.Socket, map[string]string{"io.kubernetes.pod.namespace": "kube-system"})
+	pods, err := staticPods(ctx, env, p.Socket, p.Name)
 	if err != nil {
 		return "", err
 	}
@@ -55,9 +55,6 @@ func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
 	var now *cri.PodSandbox
 	for _, s := range pods {
 		// Sandboxes of Pods that go are still there for a while, not ready; the newest is the one that counts.
-		if s.GetAnnotations()["kubernetes.io/config.source"] != "file" || !strings.HasPrefix(s.GetMetadata().GetName(), p.Name+"-") {
-			continue
-		}
 		switch {
 		case s.GetAnnotations()[ManifestAnnotation] != p.Digest:
 			old = old || s.GetState() == cri.PodSandboxState_SANDBOX_READY
@@ -74,6 +71,14 @@ func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
 		return fmt.Sprintf("the Pod of %s stopped, and the kubelet has not started it again", p.Name), nil
 	}
 	return p.containers(ctx, env, now.GetId())
+}
+
+// staticPods are the sandboxes of a static Pod, by its name without the node's. Pods of the same beginning that came by the API are others'.
+func staticPods(ctx context.Context, env *Env, socket, name string) ([]*cri.PodSandbox, error) {
+	pods, err := env.CRI.Pods(ctx, socket, map[string]string{"io.kubernetes.pod.namespace": "kube-system"})
+	return slices.DeleteFunc(pods, func(s *cri.PodSandbox) bool {
+		return s.GetAnnotations()["kubernetes.io/config.source"] != "file" || !strings.HasPrefix(s.GetMetadata().GetName(), name+"-")
+	}), err
 }
 
 // containers looks at those of a sandbox: the last attempt of each has to run.

@@ -4,6 +4,7 @@ package controlplane
 
 import (
 	"fmt"
+	"path"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -94,6 +95,8 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 	if !c.Audit.Disabled {
 		s.Resources = append(s.Resources, resource.Directory{Path: auditDir, Mode: 0o700, Purge: true})
 	}
+	// These two read their certificates only when they start; API servers read theirs anew.
+	s.Resources = append(s.Resources, restart(controllerManager, controllerManagerConf, socket), restart(scheduler, schedulerConf, socket))
 	pods := []corev1.Pod{
 		apiServerPod(c, h, f, images[apiServer].Name),
 		controllerManagerPod(c, f, images[controllerManager].Name),
@@ -116,6 +119,11 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 	// The other two are asked by the kubelet alone: their certificates are of their own making.
 	s.Ensures = append(s.Ensures, resource.HTTPAnswers{Name: apiServer, URL: localURL(c, h) + "/readyz", CA: resource.PKIDir + "/ca.crt"})
 	return s, nil
+}
+
+// restart has a program started anew when its kubeconfig changes.
+func restart(program, conf, socket string) resource.Resource {
+	return resource.PodRestart{Name: program, Socket: socket, Manifest: path.Join(staticpod.Dir, program+".yaml"), RestartOn: []resource.ID{resource.Kubeconfig{Path: kubernetesDir + "/" + conf}.ID()}}
 }
 
 // localURL is the API server of a control plane itself.

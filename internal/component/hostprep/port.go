@@ -1,8 +1,11 @@
 package hostprep
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/util/net"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
@@ -24,6 +27,25 @@ func always(ports string) func(*cluster.Cluster) string {
 
 func ofAPI(c *cluster.Cluster) string { return fmt.Sprintf("%d/tcp", c.Cluster.APIServer.Port) }
 
+// ofKubeProxy is its own, and whatever does its work may have none.
+func ofKubeProxy(c *cluster.Cluster) string {
+	if c.KubeProxy.Disabled {
+		return ""
+	}
+	return "10256/tcp"
+}
+
+// ofNodePorts are those that API servers give to Services (--service-node-port-range).
+func ofNodePorts(protocol string) func(*cluster.Cluster) string {
+	return func(c *cluster.Cluster) string {
+		r, err := net.ParsePortRange(cmp.Or(c.Cluster.APIServer.ExtraArgs["service-node-port-range"], "30000-32767"))
+		if err != nil {
+			return "" // API servers do not start with it
+		}
+		return fmt.Sprintf("%d-%d/%s", r.Base, r.Base+r.Size-1, protocol)
+	}
+}
+
 func ofVXLAN(c *cluster.Cluster) string {
 	if c.Network.Plugin != v1alpha1.Flannel || c.Network.Flannel.Backend != v1alpha1.VXLAN {
 		return ""
@@ -37,9 +59,9 @@ var ports = []port{
 	{ofAPI, "API server, or the balancer in front of it", with(v1alpha1.ControlPlane, v1alpha1.LoadBalancer)},
 	{always("2379-2380/tcp"), "etcd: clients and peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
 	{always("10250/tcp"), "kubelet: logs, exec, metrics", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{always("10256/tcp"), "kube-proxy: health, asked by balancers outside", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{always("30000-32767/tcp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{always("30000-32767/udp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{ofKubeProxy, "kube-proxy: health, asked by balancers outside", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{ofNodePorts("tcp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{ofNodePorts("udp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
 	{ofVXLAN, "VXLAN: the network of Pods between hosts", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
 	{always("123/udp"), "time for other hosts", func(in Input) []v1alpha1.Host { return in.TimeServers }},
 }

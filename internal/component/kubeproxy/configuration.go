@@ -40,7 +40,7 @@ func bindAddress(c *cluster.Cluster) string {
 	return "0.0.0.0"
 }
 
-// shared says whether some node shares its kernel with others.
+// shared says whether some node shares its kernel with others. What one is that does not answer is not known: others of its kind tell, since such machines come together.
 func shared(in Input) bool {
 	for _, h := range in.Cluster.Nodes() {
 		if in.Hosts[h.Name].Container {

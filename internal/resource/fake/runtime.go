@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -83,6 +84,13 @@ func (r runtimes) Container(ctx context.Context, endpoint, container string) (*c
 		return s, nil
 	}
 	return nil, fmt.Errorf("the container runtime at %s: container %s: not found", endpoint, container)
+}
+
+func (r runtimes) StopContainer(ctx context.Context, endpoint, container string, _ time.Duration) error {
+	if _, err := r.at(ctx, endpoint); err != nil {
+		return err
+	}
+	return r.m.before("stop container %s", container)
 }
 
 func (r runtimes) RemovePod(ctx context.Context, endpoint, pod string) error {
