@@ -17,6 +17,4 @@ type CRI interface {
 	Containers(ctx context.Context, endpoint, pod string) ([]*cri.Container, error)
 	// Container is how one is, or how it ended.
 	Container(ctx context.Context, endpoint, container string) (*cri.ContainerStatus, error)
-	// RemovePod kills what runs in a Pod, at once, and removes it. One that is not there is no error.
-	RemovePod(ctx context.Context, endpoint, pod string) error
 }

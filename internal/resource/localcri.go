@@ -117,12 +117,3 @@ func (l *LocalCRI) Container(ctx context.Context, endpoint, container string) (*
 	s, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.ContainerStatus, &cri.ContainerStatusRequest{ContainerId: container})
 	return s.GetStatus(), err
 }
-
-// RemovePod stops it first, as the CRI wants it: a runtime kills what runs then without waiting.
-func (l *LocalCRI) RemovePod(ctx context.Context, endpoint, pod string) error {
-	if _, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.StopPodSandbox, &cri.StopPodSandboxRequest{PodSandboxId: pod}); err != nil {
-		return err
-	}
-	_, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.RemovePodSandbox, &cri.RemovePodSandboxRequest{PodSandboxId: pod})
-	return err
-}
