@@ -13,7 +13,9 @@ import (
 )
 
 // criServer is a runtime that has a Pod of a container, whatever it is asked for.
-type criServer struct{ cri.UnimplementedRuntimeServiceServer }
+type criServer struct {
+	cri.UnimplementedRuntimeServiceServer
+}
 
 func (criServer) Version(context.Context, *cri.VersionRequest) (*cri.VersionResponse, error) {
 	return &cri.VersionResponse{RuntimeName: "containerd", RuntimeVersion: "v2.4.2"}, nil
