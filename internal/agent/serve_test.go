@@ -248,6 +248,28 @@ func (h *host) service(config string) plan.Step {
 	return step(c, u, resource.Unit{Name: "a.service", Active: true, Enabled: true, RestartOn: []resource.ID{c.ID(), u.ID()}})
 }
 
+// Steps are looked at at once, and what a step's probes ask is asked at once: each of these answers when all were asked.
+func TestStepsAreObservedAtOnce(t *testing.T) {
+	h := newHost(t)
+	var asked sync.WaitGroup
+	asked.Add(4)
+	ask := func(name string) resource.Probe {
+		h.SetProgram(name, func(context.Context, resource.Command) (resource.Output, error) {
+			asked.Done()
+			asked.Wait()
+			return resource.Output{Code: 1, Stderr: "not well\n"}, nil
+		})
+		return resource.Answers{Name: name, Command: []string{name}}
+	}
+	first, second := step(h.file("/a", "a")), step(h.file("/b", "b"))
+	first.Ensures = []resource.Probe{ask("one"), ask("two")}
+	second.Ensures = []resource.Probe{ask("three"), ask("four")}
+	o := observe(t, h.session(t), first, second)
+	if len(o.Resources) != 2 || len(o.Unwell) != 4 || o.Unwell["answers four"] != "four: not well" {
+		t.Errorf("it found %v, %v", o.Resources, o.Unwell)
+	}
+}
+
 func TestThereAndBack(t *testing.T) {
 	h := newHost(t)
 	h.write(t, "/etc/found", "as it was\n")

@@ -248,7 +248,7 @@ func reportsOf(c *cluster.Cluster, h v1alpha1.Host) (reports []resource.Report, 
 		reports = append(reports, etcd.Report(h))
 	}
 	if carries(c.Keepers()) {
-		reports = append(reports, resource.StaticPodsReport{})
+		reports = append(reports, resource.StaticPodsReport{Socket: runtime.Endpoint(c)})
 	}
 	if c.LocalBalancer(h) {
 		probes = append(probes, loadbalancer.Probes(c)...)

@@ -20,6 +20,4 @@ type CRI interface {
 	Container(ctx context.Context, endpoint, container string) (*cri.ContainerStatus, error)
 	// StopContainer ends a container, by force if it takes longer than a time.
 	StopContainer(ctx context.Context, endpoint, container string, within time.Duration) error
-	// RemovePod kills what runs in a Pod, at once, and removes it. One that is not there is no error.
-	RemovePod(ctx context.Context, endpoint, pod string) error
 }

@@ -123,12 +123,3 @@ func (l *LocalCRI) StopContainer(ctx context.Context, endpoint, container string
 	_, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.StopContainer, &cri.StopContainerRequest{ContainerId: container, Timeout: int64(within.Seconds())})
 	return err
 }
-
-// RemovePod stops it first, as the CRI wants it: a runtime kills what runs then without waiting.
-func (l *LocalCRI) RemovePod(ctx context.Context, endpoint, pod string) error {
-	if _, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.StopPodSandbox, &cri.StopPodSandboxRequest{PodSandboxId: pod}); err != nil {
-		return err
-	}
-	_, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.RemovePodSandbox, &cri.RemovePodSandboxRequest{PodSandboxId: pod})
-	return err
-}

@@ -1,14 +1,14 @@
 package resource_test
 
 import (
-	"context"
 	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/kubewright/kubewright/internal/bundle"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/kubewright/kubewright/internal/etcd"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -114,16 +114,17 @@ func TestStaticPodsReport(t *testing.T) {
 		spec: {containers: [{name: kube-scheduler, image: "registry.k8s.io/kube-scheduler:v1.37.1"}]}}`)
 	lay(t, env, "/etc/kubernetes/manifests/broken.yaml", "a: [")
 	lay(t, env, "/etc/kubernetes/manifests/.kube-scheduler.yaml", "a copy")
-	if _, err := (resource.StaticPodsReport{}).Look(t.Context(), env); err == nil {
+	report := resource.StaticPodsReport{Socket: "unix:///run/runtime.sock"}
+	if _, err := report.Look(t.Context(), env); err == nil {
 		t.Error("without a container runtime, it knows how Pods are")
 	}
-	m.SetProgram(bundle.ProgramPath("crictl"), func(_ context.Context, c resource.Command) (resource.Output, error) {
-		if c.Args[0] == "pods" {
-			return resource.Output{Stdout: `{"items":[{"id":"p","state":"SANDBOX_READY","createdAt":"1","annotations":{"kubernetes.io/config.source":"file","kubewright.dev/manifest":"d1"}}]}`}, nil
-		}
-		return resource.Output{Stdout: `{"containers":[{"id":"c","state":"CONTAINER_RUNNING","metadata":{"name":"kube-scheduler"}}]}`}, nil
+	m.SetRuntime(report.Socket, &fake.Runtime{
+		Pods: []*cri.PodSandbox{{Id: "p", State: cri.PodSandboxState_SANDBOX_READY, Metadata: &cri.PodSandboxMetadata{Name: "kube-scheduler-m"},
+			Labels:      map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
+			Annotations: map[string]string{"kubernetes.io/config.source": "file", "kubewright.dev/manifest": "d1"}}},
+		Containers: []*cri.Container{{Id: "c", PodSandboxId: "p", State: cri.ContainerState_CONTAINER_RUNNING, Metadata: &cri.ContainerMetadata{Name: "kube-scheduler"}}},
 	})
-	got, err := resource.StaticPodsReport{}.Look(t.Context(), env)
+	got, err := report.Look(t.Context(), env)
 	want := []resource.StaticPodFound{{Name: "broken", Unwell: "broken.yaml is no Pod"}, {Name: "kube-scheduler", Image: "registry.k8s.io/kube-scheduler:v1.37.1"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("it finds %+v, %v", got, err)

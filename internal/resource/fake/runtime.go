@@ -18,8 +18,6 @@ type Runtime struct {
 	Ended map[string]*cri.ContainerStatus
 	// Refuses is what it answers instead, if it is not nil.
 	Refuses error
-	// Removes removes a Pod; nil removes it without an error.
-	Removes func(ctx context.Context, pod string) error
 }
 
 // SetRuntime has a container runtime answer at an endpoint; nil takes it away.
@@ -91,15 +89,4 @@ func (r runtimes) StopContainer(ctx context.Context, endpoint, container string,
 		return err
 	}
 	return r.m.before("stop container %s", container)
-}
-
-func (r runtimes) RemovePod(ctx context.Context, endpoint, pod string) error {
-	at, err := r.at(ctx, endpoint)
-	if err != nil {
-		return err
-	}
-	if err := r.m.before("remove Pod %s", pod); err != nil || at.Removes == nil {
-		return err
-	}
-	return at.Removes(ctx, pod)
 }
