@@ -27,6 +27,9 @@ const ManifestAnnotation = "kubewright.dev/manifest"
 // staticPodLines is how many of the last lines of a container that ended are shown.
 const staticPodLines = 3
 
+// staticPodLine is how much of each is, in bytes: programs of Kubernetes write lines of thousands.
+const staticPodLine = 300
+
 // ID names the Pod.
 func (p StaticPodRuns) ID() ID { return ID{"static-pod", p.Name} }
 
@@ -124,6 +127,11 @@ func (p StaticPodRuns) ended(ctx context.Context, env *Env, c *cri.Container) st
 	}
 	if path := status.GetLogPath(); path != "" {
 		if said := containerLog(env, path, staticPodLines); len(said) > 0 {
+			for i, line := range said {
+				if len(line) > staticPodLine {
+					said[i] = line[:staticPodLine] + "…"
+				}
+			}
 			why += ": " + strings.Join(said, " | ")
 		}
 	}
