@@ -9,12 +9,14 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -437,46 +439,80 @@ func (a *agent) put(s grpc.ServerStream) error {
 	}
 }
 
+// observers is how many steps are looked at at once. Most of what they do is to wait for disks and for others' answers; more would take a small machine from those who work
+// on it.
+const observers = 4
+
+// observe looks at all steps, some at once.
 func (a *agent) observe(ctx context.Context, r *observeRequest) (*observeReply, error) {
 	env := a.env()
-	o := plan.Observation{Resources: map[string]resource.Observed{}, Unwell: map[string]string{}}
-	wanted := map[resource.ID]bool{}
 	boot, err := bootID(env)
 	if err != nil {
 		return nil, explainError(err)
 	}
+	wanted := map[resource.ID]bool{}
+	var steps []step
 	for _, spec := range r.Steps {
 		s, err := decodeStep(spec)
 		if err != nil {
 			return nil, explainError(err)
 		}
+		steps = append(steps, s)
 		for _, each := range s.resources {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			id := each.ID()
-			wanted[id] = true
-			seen, err := each.Observe(ctx, env)
-			if err != nil {
-				o.Resources[id.String()] = resource.Observed{State: resource.Unknown, Reason: err.Error()}
-				continue
-			}
-			pending, err := a.owned.pending(each, boot)
-			if err != nil {
-				return nil, explainError(err)
-			}
-			seen.Pending = pending
-			_, triggered := each.(resource.Triggered) // whether it is triggered now is for the plan to see
-			if triggered || len(pending) > 0 || seen.Note != "" || seen.Blocked != "" || len(each.Diff(seen)) > 0 {
-				o.Resources[id.String()] = seen
-			}
+			wanted[each.ID()] = true
 		}
-		for id, why := range check(ctx, env, s.ensures) {
-			o.Unwell[id] = why.why
-		}
+	}
+	o := plan.Observation{Resources: map[string]resource.Observed{}, Unwell: map[string]string{}}
+	found := make([]plan.Observation, len(steps))
+	looking, lookingCtx := errgroup.WithContext(ctx)
+	looking.SetLimit(observers)
+	for i, s := range steps {
+		looking.Go(func() error {
+			var err error
+			found[i], err = a.observeStep(lookingCtx, env, s, boot)
+			return err
+		})
+	}
+	if err := looking.Wait(); ctx.Err() != nil {
+		return nil, ctx.Err()
+	} else if err != nil {
+		return nil, explainError(err)
+	}
+	for _, f := range found {
+		maps.Copy(o.Resources, f.Resources)
+		maps.Copy(o.Unwell, f.Unwell)
 	}
 	o.Removals, err = a.owned.unwanted(wanted)
 	return &observeReply{o}, explainError(err)
+}
+
+// observeStep looks at the resources of a step, one after the other, and then asks whether it is well.
+func (a *agent) observeStep(ctx context.Context, env *resource.Env, s step, boot string) (plan.Observation, error) {
+	o := plan.Observation{Resources: map[string]resource.Observed{}, Unwell: map[string]string{}}
+	for _, each := range s.resources {
+		if ctx.Err() != nil {
+			return o, ctx.Err()
+		}
+		id := each.ID()
+		seen, err := each.Observe(ctx, env)
+		if err != nil {
+			o.Resources[id.String()] = resource.Observed{State: resource.Unknown, Reason: err.Error()}
+			continue
+		}
+		pending, err := a.owned.pending(each, boot)
+		if err != nil {
+			return o, err
+		}
+		seen.Pending = pending
+		_, triggered := each.(resource.Triggered) // whether it is triggered now is for the plan to see
+		if triggered || len(pending) > 0 || seen.Note != "" || seen.Blocked != "" || len(each.Diff(seen)) > 0 {
+			o.Resources[id.String()] = seen
+		}
+	}
+	for id, why := range check(ctx, env, s.ensures) {
+		o.Unwell[id] = why.why
+	}
+	return o, nil
 }
 
 type step struct {
@@ -515,15 +551,25 @@ type unwell struct {
 	hopeless bool
 }
 
+// check asks all probes at once: each waits for another's answer.
 func check(ctx context.Context, env *resource.Env, probes []resource.Probe) map[string]unwell {
+	answers := make([]unwell, len(probes))
+	var asking sync.WaitGroup
+	for i, p := range probes {
+		asking.Go(func() {
+			why, err := p.Check(ctx, env)
+			if err != nil {
+				answers[i] = unwell{err.Error(), true}
+				return
+			}
+			answers[i] = unwell{why, false}
+		})
+	}
+	asking.Wait()
 	found := map[string]unwell{}
-	for _, p := range probes {
-		why, err := p.Check(ctx, env)
-		switch {
-		case err != nil:
-			found[p.ID().String()] = unwell{err.Error(), true}
-		case why != "":
-			found[p.ID().String()] = unwell{why, false}
+	for i, p := range probes {
+		if answers[i] != (unwell{}) {
+			found[p.ID().String()] = answers[i]
 		}
 	}
 	return found

@@ -19,8 +19,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
-
 	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -248,6 +246,28 @@ const unitText = "[Service]\nExecStart=/x\n"
 func (h *host) service(config string) plan.Step {
 	c, u := h.file("/etc/a/a.conf", config), h.file("/etc/systemd/system/a.service", unitText)
 	return step(c, u, resource.Unit{Name: "a.service", Active: true, Enabled: true, RestartOn: []resource.ID{c.ID(), u.ID()}})
+}
+
+// Steps are looked at at once, and what a step's probes ask is asked at once: each of these answers when all were asked.
+func TestStepsAreObservedAtOnce(t *testing.T) {
+	h := newHost(t)
+	var asked sync.WaitGroup
+	asked.Add(4)
+	ask := func(name string) resource.Probe {
+		h.SetProgram(name, func(context.Context, resource.Command) (resource.Output, error) {
+			asked.Done()
+			asked.Wait()
+			return resource.Output{Code: 1, Stderr: "not well\n"}, nil
+		})
+		return resource.Answers{Name: name, Command: []string{name}}
+	}
+	first, second := step(h.file("/a", "a")), step(h.file("/b", "b"))
+	first.Ensures = []resource.Probe{ask("one"), ask("two")}
+	second.Ensures = []resource.Probe{ask("three"), ask("four")}
+	o := observe(t, h.session(t), first, second)
+	if len(o.Resources) != 2 || len(o.Unwell) != 4 || o.Unwell["answers four"] != "four: not well" {
+		t.Errorf("it found %v, %v", o.Resources, o.Unwell)
+	}
 }
 
 func TestThereAndBack(t *testing.T) {
@@ -521,22 +541,22 @@ func TestPodsReadWhatTheyStartWith(t *testing.T) {
 	h := newHost(t)
 	var stopped []string
 	fail := true
-	const socket = "unix:///run/runtime.sock"
-	h.SetRuntime(socket, &fake.Runtime{
-		Pods: []*cri.PodSandbox{{Id: "p1", Metadata: &cri.PodSandboxMetadata{Name: "x-m1"}, Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
-			Annotations: map[string]string{"kubernetes.io/config.source": "file"}}},
-		Containers: []*cri.Container{{Id: "c1", PodSandboxId: "p1", State: cri.ContainerState_CONTAINER_RUNNING}},
-		Stops: func(_ context.Context, id string) error {
-			if fail {
-				return errors.New("not now")
-			}
-			stopped = append(stopped, id)
-			return nil
-		},
+	h.SetProgram("/usr/local/bin/crictl", func(_ context.Context, c resource.Command) (resource.Output, error) {
+		switch c.Args[0] {
+		case "pods":
+			return resource.Output{Stdout: `{"items": [{"id": "p1", "annotations": {"kubernetes.io/config.source": "file"}}]}`}, nil
+		case "ps":
+			return resource.Output{Stdout: `{"containers": [{"id": "c1", "state": "CONTAINER_RUNNING", "metadata": {"name": "x"}}]}`}, nil
+		}
+		if fail {
+			return resource.Output{Code: 1, Stderr: "not now"}, nil
+		}
+		stopped = append(stopped, strings.Join(c.Args, " "))
+		return resource.Output{}, nil
 	})
 	steps := func(conf string) plan.Step {
 		f, m := h.file("/etc/kubernetes/x.conf", conf), h.file("/etc/kubernetes/manifests/x.yaml", "the manifest\n")
-		return step(f, resource.PodRestart{Name: "x", Manifest: m.Path, Socket: socket, RestartOn: []resource.ID{f.ID()}}, m)
+		return step(f, resource.PodRestart{Name: "x", Manifest: m.Path, RestartOn: []resource.ID{f.ID()}}, m)
 	}
 	c := h.session(t)
 	if changed := mustApply(t, c, steps("one\n")); len(changed) == 0 || len(stopped) > 0 {
@@ -552,7 +572,7 @@ func TestPodsReadWhatTheyStartWith(t *testing.T) {
 	if o := observe(t, c, steps("two\n")); len(o.Resources["pod-restart x"].Pending) != 1 {
 		t.Errorf("it is forgotten that it reads what it did when it started: %+v", o.Resources)
 	}
-	if mustApply(t, c, steps("two\n")); !slices.Equal(stopped, []string{"c1"}) {
+	if mustApply(t, c, steps("two\n")); !slices.Equal(stopped, []string{"stop --timeout 30 c1"}) {
 		t.Errorf("%q is done", stopped)
 	}
 	if again := mustApply(t, c, steps("two\n")); len(again) > 0 || len(stopped) != 1 {

@@ -18,8 +18,6 @@ type CRI interface {
 	Containers(ctx context.Context, endpoint, pod string) ([]*cri.Container, error)
 	// Container is how one is, or how it ended.
 	Container(ctx context.Context, endpoint, container string) (*cri.ContainerStatus, error)
-	// StopContainer ends one that runs, and kills it if it does not end in time. One that does not run is no error.
-	StopContainer(ctx context.Context, endpoint, container string, grace time.Duration) error
-	// RemovePod kills what runs in a Pod, at once, and removes it. One that is not there is no error.
-	RemovePod(ctx context.Context, endpoint, pod string) error
+	// StopContainer ends a container, by force if it takes longer than a time.
+	StopContainer(ctx context.Context, endpoint, container string, within time.Duration) error
 }

@@ -19,11 +19,12 @@ const Dir = "/var/lib/kubewright"
 
 // Env is the machine that resources act on, and the few things that come to them late.
 type Env struct {
-	Files   Files
-	Systemd Systemd
-	Kernel  Kernel
-	Exec    Exec
-	CRI     CRI
+	Files      Files
+	Systemd    Systemd
+	Kernel     Kernel
+	Exec       Exec
+	CRI        CRI
+	Containerd Containerd
 	// Kube keeps connections to the Kubernetes API; nil makes one each time.
 	Kube *kube.Pool
 	// Blob is content by digest ("sha256:…"). What it returns is verified by then: a reader that ends without an error had the right content.

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Images are images of a bundle that containerd has for the kubelet: complete, and kept from garbage collection. They are one resource, because
@@ -116,56 +117,117 @@ func (i Images) wants(name string) bool {
 // heldImage is what containerd has under a name.
 type heldImage struct {
 	digest string // of the manifest
-	state  string // "complete", "incomplete", "unavailable", "not unpacked"
+	state  string // "complete", "incomplete", "unavailable", "not unpacked"; empty for those that are not wanted
 	pinned bool
 }
 
 // errNoContainerd says that containerd is not installed or does not run.
 var errNoContainerd = errors.New("containerd does not run")
 
-// list asks containerd for all images it has for the kubelet.
+// listTime is how long containerd may take to say what it has. It does in a fraction of a second.
+const listTime = 30 * time.Second
+
+// list asks containerd for all images it has for the kubelet. How those are that are wanted is looked at as "ctr images check" does (containerd's images.Check and
+// image.IsUnpacked): a program that is executed for it costs more than all questions together.
 func (i Images) list(ctx context.Context, env *Env) (map[string]heldImage, error) {
 	if _, err := env.Files.Stat(i.socket()); errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoContainerd
 	} else if err != nil {
 		return nil, err
 	}
-	labels, err := i.ctr(ctx, env, nil, "images", "ls")
-	if err != nil {
-		return nil, err
+	limited, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	there, err := i.ask(limited, env)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case limited.Err() != nil:
+		return nil, fmt.Errorf("containerd at %s does not say within %v which images it has; \"journalctl -u containerd\" may say more", i.socket(), listTime)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errNoContainerd
+	case err != nil:
+		return nil, fmt.Errorf("asking for images: %w; \"journalctl -u containerd\" may say more", err)
 	}
-	states, err := i.ctr(ctx, env, nil, append([]string{"images", "check"}, i.snapshotter()...)...)
-	if err != nil {
-		return nil, err
-	}
-	return parseImages(labels, states), nil
+	return there, nil
 }
 
-// parseImages reads the tables of "ctr images ls" (REF TYPE DIGEST SIZE PLATFORMS LABELS, where a size is two words) and "ctr images check" (REF
-// TYPE DIGEST STATUS SIZE UNPACKED, where a status is two words).
-func parseImages(labels, states string) map[string]heldImage {
+func (i Images) ask(ctx context.Context, env *Env) (map[string]heldImage, error) {
+	images, err := env.Containerd.Images(ctx, i.socket())
+	if err != nil {
+		return nil, err
+	}
+	content, err := env.Containerd.Content(ctx, i.socket())
+	if err != nil {
+		return nil, err
+	}
 	there := map[string]heldImage{}
-	for line := range strings.Lines(labels) {
-		if f := strings.Fields(line); len(f) >= 4 && f[0] != "REF" {
-			there[f[0]] = heldImage{digest: f[2], state: "unavailable", pinned: slices.Contains(strings.Split(f[len(f)-1], ","), pinnedLabel+"="+pinned)}
+	chains := map[string]string{} // of complete images, by name
+	for _, image := range images {
+		h := heldImage{digest: image.Digest, pinned: image.Labels[pinnedLabel] == pinned}
+		if i.wants(image.Name) {
+			if h.state, chains[image.Name], err = i.state(ctx, env, image.Digest, content); err != nil {
+				return nil, err
+			}
 		}
+		there[image.Name] = h
 	}
-	for line := range strings.Lines(states) {
-		f := strings.Fields(line)
-		if len(f) < 5 {
-			continue
-		}
-		h, ok := there[f[0]]
-		if !ok || h.digest != f[2] {
-			continue
-		}
-		h.state = f[3]
-		if h.state == "complete" && f[len(f)-1] != "true" {
+	maps.DeleteFunc(chains, func(_, chain string) bool { return chain == "" })
+	unpacked, err := env.Containerd.Unpacked(ctx, i.socket(), i.Snapshotter, slices.Sorted(maps.Values(chains)))
+	if err != nil {
+		return nil, err
+	}
+	for name, chain := range chains {
+		if h := there[name]; !unpacked[chain] {
 			h.state = "not unpacked"
+			there[name] = h
 		}
-		there[f[0]] = h
 	}
-	return there
+	return there, nil
+}
+
+// state says whether all that an image consists of is there, and the chain of its layers if it is. What is no manifest, an index for one, is not what a bundle has.
+func (i Images) state(ctx context.Context, env *Env, manifest string, content map[string]bool) (state, chain string, err error) {
+	b, err := env.Containerd.Blob(ctx, i.socket(), manifest)
+	if err != nil || b == nil {
+		return "unavailable", "", err
+	}
+	var m struct {
+		Config descriptor   `json:"config"`
+		Layers []descriptor `json:"layers"`
+	}
+	if err := json.Unmarshal(b, &m); err != nil || m.Config.Digest == "" {
+		return "unavailable", "", nil
+	}
+	for _, d := range append([]descriptor{m.Config}, m.Layers...) {
+		if !content[d.Digest] {
+			return "incomplete", "", nil
+		}
+	}
+	if b, err = env.Containerd.Blob(ctx, i.socket(), m.Config.Digest); err != nil || b == nil {
+		return "incomplete", "", err
+	}
+	var config struct {
+		RootFS struct {
+			Layers []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if err := json.Unmarshal(b, &config); err != nil {
+		return "incomplete", "", nil
+	}
+	return "complete", chainID(config.RootFS.Layers), nil
+}
+
+// chainID names layers on top of each other (OCI image specification, "Layer ChainID").
+func chainID(layers []string) string {
+	chain := ""
+	for n, l := range layers {
+		if n == 0 {
+			chain = l
+			continue
+		}
+		chain = DigestOf([]byte(chain + " " + l))
+	}
+	return chain
 }
 
 func (i Images) snapshotter() []string {

@@ -12,15 +12,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
-// testContainerd does what containerd does when ctr asks it to.
+// testContainerd does what containerd does when it is asked, and when ctr asks it.
 type testContainerd struct {
 	images  map[string]*testImage
 	content map[string]bool
 	runs    bool // or nobody listens at its socket
 	hangs   bool
-	absent  bool // ctr is not installed
+	broken  bool
+	absent  bool     // ctr is not installed
+	packed  []string // chains of layers that are not unpacked; a load unpacks them
+	m       *rootMachine
 	// snapshotter is one that has to be asked for.
 	snapshotter string
 	// collects makes it lose content as soon as it was asked for what it has.
@@ -45,42 +49,19 @@ func (c *testContainerd) exec(m *rootMachine) execFunc {
 			return Output{Code: 1, Stderr: "what is " + args}, nil
 		}
 		call := strings.TrimPrefix(args, common)
-		if c.snapshotter != "" && (strings.Contains(call, " check") || strings.Contains(call, " import ")) {
-			with := " --snapshotter " + c.snapshotter
-			if strings.Contains(call, " import ") {
-				with += " --local"
-			}
+		if c.snapshotter != "" && strings.Contains(call, " import ") {
+			with := " --snapshotter " + c.snapshotter + " --local"
 			if !strings.Contains(call, with) {
 				return Output{Code: 1, Stderr: "ctr: no unpack platforms defined: invalid argument"}, nil
 			}
 			call = strings.Replace(call, with, "", 1)
 		}
 		switch {
-		case c.hangs:
-			return Output{Code: 1, Stderr: "ctr: failed to list images: context deadline exceeded\ntime=… level=warning msg=…\n"}, nil
 		case !c.runs:
 			return Output{Code: 1, Stderr: `ctr: connection error: desc = "transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: connection refused"`}, nil
 		}
 		var out strings.Builder
 		switch words := strings.Fields(call); {
-		case call == "images ls":
-			out.WriteString("REF TYPE DIGEST SIZE PLATFORMS LABELS\n")
-			for _, name := range slices.Sorted(maps.Keys(c.images)) {
-				i := c.images[name]
-				labels := append([]string{"io.cri-containerd.image=managed"}, i.labels...)
-				fmt.Fprintf(&out, "%s application/vnd.oci.image.manifest.v1+json %s 42.5 MiB linux/amd64 %s\n", name, i.digest, strings.Join(labels, ","))
-			}
-		case call == "images check":
-			out.WriteString("REF TYPE DIGEST STATUS SIZE UNPACKED\n")
-			for _, name := range slices.Sorted(maps.Keys(c.images)) {
-				status := "complete (3/3) 42.5 MiB/42.5 MiB"
-				for _, d := range testDigests(m, c.images[name].digest) {
-					if !c.content[d] {
-						status = "incomplete (2/3) 10 MiB/42.5 MiB"
-					}
-				}
-				fmt.Fprintf(&out, "%s application/vnd.oci.image.manifest.v1+json %s %s true\n", name, c.images[name].digest, status)
-			}
 		case call == "content ls --quiet":
 			for d := range c.content {
 				out.WriteString(d + "\n")
@@ -117,6 +98,54 @@ func (c *testContainerd) exec(m *rootMachine) execFunc {
 		}
 		return Output{Stdout: out.String()}, nil
 	}
+}
+
+// Images are what it has.
+func (c *testContainerd) Images(ctx context.Context, socket string) ([]ContainerdImage, error) {
+	switch {
+	case socket != "/run/containerd/containerd.sock":
+		return nil, fmt.Errorf("what is at %s", socket)
+	case c.hangs:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case c.broken:
+		return nil, errors.New("the database is broken")
+	case !c.runs:
+		return nil, fs.ErrNotExist
+	}
+	var all []ContainerdImage
+	for _, name := range slices.Sorted(maps.Keys(c.images)) {
+		i := ContainerdImage{Name: name, Digest: c.images[name].digest, Labels: map[string]string{"io.cri-containerd.image": "managed"}}
+		for _, l := range c.images[name].labels {
+			key, value, _ := strings.Cut(l, "=")
+			i.Labels[key] = value
+		}
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+func (c *testContainerd) Content(context.Context, string) (map[string]bool, error) {
+	return maps.Clone(c.content), nil
+}
+
+func (c *testContainerd) Blob(_ context.Context, _, digest string) ([]byte, error) {
+	if !c.content[digest] {
+		return nil, nil
+	}
+	return c.m.blobs.content[digest], nil
+}
+
+// Unpacked are all but those that are packed.
+func (c *testContainerd) Unpacked(_ context.Context, _, snapshotter string, chains []string) (map[string]bool, error) {
+	if snapshotter != c.snapshotter {
+		return nil, fmt.Errorf("snapshotter %q was not found", snapshotter)
+	}
+	there := map[string]bool{}
+	for _, chain := range chains {
+		there[chain] = !slices.Contains(c.packed, chain)
+	}
+	return there, nil
 }
 
 // testDigests are a manifest and what it names.
@@ -171,6 +200,7 @@ func (c *testContainerd) importLayout(m *rootMachine, r io.Reader) error {
 		return errors.New("unrecognized image format")
 	}
 	maps.Copy(c.content, got)
+	c.packed = nil
 	for _, d := range index.Manifests {
 		for _, digest := range testDigests(m, d.Digest) {
 			if !c.content[digest] {
@@ -185,10 +215,15 @@ func (c *testContainerd) importLayout(m *rootMachine, r io.Reader) error {
 
 // newContainerd is one that runs on a machine.
 func newContainerd(t *testing.T, m *rootMachine) *testContainerd {
-	c := &testContainerd{images: map[string]*testImage{}, content: map[string]bool{}, runs: true}
-	m.Exec = c.exec(m)
+	c := &testContainerd{images: map[string]*testImage{}, content: map[string]bool{}, runs: true, m: m}
+	m.Exec, m.Containerd = c.exec(m), c
 	m.write(t, "/run/containerd/containerd.sock", "", 0o600)
 	return c
+}
+
+// configuration of an image: its layers are what they are unpacked, in a test.
+func configuration(name string, layers ...string) string {
+	return fmt.Sprintf(`{"comment": %q, "rootfs": {"diff_ids": ["%s"]}}`, name, strings.Join(layers, `", "`))
 }
 
 // image makes an image of layers with these contents.
@@ -197,7 +232,7 @@ func (m *rootMachine) image(t *testing.T, name string, layers ...string) Image {
 	describe := func(content string) descriptor {
 		return descriptor{MediaType: "application/x", Digest: m.blobs.add([]byte(content)), Size: int64(len(content))}
 	}
-	manifest := map[string]any{"mediaType": "application/vnd.oci.image.manifest.v1+json", "config": describe("configuration of " + name)}
+	manifest := map[string]any{"mediaType": "application/vnd.oci.image.manifest.v1+json", "config": describe(configuration(name, layers...))}
 	var list []descriptor
 	for _, l := range layers {
 		list = append(list, describe(l))
@@ -261,7 +296,9 @@ func TestImagesNoticeWhatHappensToThem(t *testing.T) {
 		{"collected meanwhile", func(c *testContainerd) {
 			delete(c.images, "r/a:1")
 			c.collects = []string{DigestOf([]byte("of a"))}
-		}, "r/a:1: absent → present", []string{"shared", "of a", "configuration of r/a:1"}},
+		}, "r/a:1: absent → present", []string{"shared", "of a", configuration("r/a:1", "shared", "of a")}},
+		{"not unpacked", func(c *testContainerd) { c.packed = []string{DigestOf([]byte("shared of b"))} }, "r/b:1: not unpacked → complete", nil},
+		{"without its manifest", func(c *testContainerd) { delete(c.content, b.Manifest) }, "r/b:1: unavailable → complete", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m.files.root = t.TempDir()
@@ -273,7 +310,7 @@ func TestImagesNoticeWhatHappensToThem(t *testing.T) {
 				t.Errorf("it differs by %q, not by %q", got, c.want)
 			}
 			m.apply(t, i)
-			d.sent = slices.DeleteFunc(d.sent, func(digest string) bool { return digest == a.Manifest })
+			d.sent = slices.DeleteFunc(d.sent, func(digest string) bool { return digest == a.Manifest || digest == b.Manifest })
 			want := []string{}
 			for _, content := range c.sent {
 				want = append(want, DigestOf([]byte(content)))
@@ -349,8 +386,8 @@ func TestImagesWithoutContainerd(t *testing.T) {
 			c.runs = false
 			_ = m.files.Mkdir("/var/lib/containerd", Attributes{Mode: 0o700})
 		}, false, ""},
-		{"hangs", func(_ *rootMachine, c *testContainerd) { c.hangs = true }, false,
-			"containerd at /run/containerd/containerd.sock: ctr images ls: ctr: failed to list images: context deadline exceeded"},
+		{"broken", func(_ *rootMachine, c *testContainerd) { c.broken = true }, false,
+			"asking for images: the database is broken; \"journalctl -u containerd\" may say more"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newRootMachine(t)
@@ -376,6 +413,17 @@ func TestImagesWithoutContainerd(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestImagesOfAContainerdThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newRootMachine(t)
+		newContainerd(t, m).hangs = true
+		const want = "containerd at /run/containerd/containerd.sock does not say within 30s which images it has"
+		if _, err := (Images{Images: []Image{m.image(t, "r/a:1", "one")}}).Observe(t.Context(), m.Env); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Observe says %v", err)
+		}
+	})
 }
 
 // A stopped containerd has what it had: that it is stopped is the difference, not its images.

@@ -118,17 +118,8 @@ func (l *LocalCRI) Container(ctx context.Context, endpoint, container string) (*
 	return s.GetStatus(), err
 }
 
-// StopContainer returns when it has ended.
-func (l *LocalCRI) StopContainer(ctx context.Context, endpoint, container string, grace time.Duration) error {
-	_, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.StopContainer, &cri.StopContainerRequest{ContainerId: container, Timeout: int64(grace.Seconds())})
-	return err
-}
-
-// RemovePod stops it first, as the CRI wants it: a runtime kills what runs then without waiting.
-func (l *LocalCRI) RemovePod(ctx context.Context, endpoint, pod string) error {
-	if _, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.StopPodSandbox, &cri.StopPodSandboxRequest{PodSandboxId: pod}); err != nil {
-		return err
-	}
-	_, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.RemovePodSandbox, &cri.RemovePodSandboxRequest{PodSandboxId: pod})
+// StopContainer has the runtime ask it to end, and kill it after a time.
+func (l *LocalCRI) StopContainer(ctx context.Context, endpoint, container string, within time.Duration) error {
+	_, err := askCRI(ctx, l, endpoint, cri.RuntimeServiceClient.StopContainer, &cri.StopContainerRequest{ContainerId: container, Timeout: int64(within.Seconds())})
 	return err
 }

@@ -18,7 +18,7 @@ type PodRestart struct {
 	Name string `json:"name"`
 	// Manifest is the file that the kubelet runs it by.
 	Manifest string `json:"manifest"`
-	// Socket is where the container runtime listens: "unix:///run/containerd/containerd.sock".
+	// Socket is where the container runtime answers: "unix:///run/containerd/containerd.sock".
 	Socket string `json:"socket"`
 	// RestartOn are resources of the same step.
 	RestartOn []ID `json:"restartOn"`

@@ -1,7 +1,6 @@
 package resource_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -15,26 +14,30 @@ import (
 
 func TestPodRestart(t *testing.T) {
 	conf := resource.ID{Kind: "kubeconfig", Name: "/etc/kubernetes/scheduler.conf"}
-	p := resource.PodRestart{Name: "kube-scheduler", Manifest: "/etc/kubernetes/manifests/kube-scheduler.yaml", Socket: "unix:///run/runtime.sock", RestartOn: []resource.ID{conf}}
-	pod := func(id, name, source string) *cri.PodSandbox {
-		return &cri.PodSandbox{Id: id, Metadata: &cri.PodSandboxMetadata{Name: name}, Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
-			Annotations: map[string]string{"kubernetes.io/config.source": source}}
+	p := resource.PodRestart{Name: "kube-scheduler", Socket: "unix:///run/containerd/containerd.sock", Manifest: "/etc/kubernetes/manifests/kube-scheduler.yaml", RestartOn: []resource.ID{conf}}
+	pod := func(id, source string, state cri.PodSandboxState) *cri.PodSandbox {
+		return &cri.PodSandbox{Id: id, State: state, Metadata: &cri.PodSandboxMetadata{Name: "kube-scheduler-m"},
+			Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"}, Annotations: map[string]string{"kubernetes.io/config.source": source}}
 	}
 	container := func(id, pod string, state cri.ContainerState) *cri.Container {
 		return &cri.Container{Id: id, PodSandboxId: pod, State: state, Metadata: &cri.ContainerMetadata{Name: "kube-scheduler"}}
 	}
-	const running, exited = cri.ContainerState_CONTAINER_RUNNING, cri.ContainerState_CONTAINER_EXITED
 	m := fake.New("m", nil)
 	env := m.Env(nil)
 	var stopped []string
 	var refuses error
-	m.SetRuntime(p.Socket, &fake.Runtime{
-		Pods: []*cri.PodSandbox{pod("ours", "kube-scheduler-m1", "file"), pod("before", "kube-scheduler-m1", "file"), pod("theirs", "kube-scheduler-m1", "api"), pod("another", "kube-proxy-m1", "file")},
-		Containers: []*cri.Container{container("c2", "ours", running), container("c1", "ours", exited), container("c0", "before", exited),
-			container("c3", "theirs", running), container("c4", "another", running)},
-		Stops: func(_ context.Context, id string) error {
+	m.Before = func(op string) error {
+		if id, ok := strings.CutPrefix(op, "stop container "); ok {
 			stopped = append(stopped, id)
 			return refuses
+		}
+		return nil
+	}
+	m.SetRuntime(p.Socket, &fake.Runtime{
+		Pods: []*cri.PodSandbox{pod("ours", "file", cri.PodSandboxState_SANDBOX_READY), pod("before", "file", cri.PodSandboxState_SANDBOX_NOTREADY), pod("theirs", "api", cri.PodSandboxState_SANDBOX_READY)},
+		Containers: []*cri.Container{
+			container("c2", "ours", cri.ContainerState_CONTAINER_RUNNING), container("c1", "ours", cri.ContainerState_CONTAINER_EXITED),
+			container("c0", "before", cri.ContainerState_CONTAINER_EXITED), container("c3", "theirs", cri.ContainerState_CONTAINER_RUNNING),
 		},
 	})
 	observe := func() resource.Observed {
@@ -67,9 +70,9 @@ func TestPodRestart(t *testing.T) {
 		t.Errorf("%v, stopped are %q; want what runs of the static Pod alone", err, stopped)
 	}
 
-	refuses = errors.New("not now")
+	refuses = errors.New("no such socket")
 	err := p.Fire(t.Context(), env, []resource.ID{conf})
-	if _, passes := errors.AsType[resource.TransientError](err); !passes || !strings.HasSuffix(err.Error(), "not now") {
+	if _, passes := errors.AsType[resource.TransientError](err); !passes || !strings.HasSuffix(err.Error(), "no such socket") {
 		t.Errorf("a runtime that fails: %v", err)
 	}
 }

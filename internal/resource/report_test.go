@@ -26,7 +26,7 @@ func lay(t *testing.T, env *resource.Env, path, content string) {
 func TestReportsTravel(t *testing.T) {
 	api := resource.API{Servers: []string{"10.0.0.11:6443"}}
 	for _, r := range []resource.Report{
-		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{Socket: "unix:///cri"}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
+		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
 	} {
 		e, err := resource.EncodeReport(r)
 		if err != nil {
@@ -114,15 +114,17 @@ func TestStaticPodsReport(t *testing.T) {
 		spec: {containers: [{name: kube-scheduler, image: "registry.k8s.io/kube-scheduler:v1.37.1"}]}}`)
 	lay(t, env, "/etc/kubernetes/manifests/broken.yaml", "a: [")
 	lay(t, env, "/etc/kubernetes/manifests/.kube-scheduler.yaml", "a copy")
-	if _, err := (resource.StaticPodsReport{Socket: "unix:///cri"}).Look(t.Context(), env); err == nil {
+	report := resource.StaticPodsReport{Socket: "unix:///run/runtime.sock"}
+	if _, err := report.Look(t.Context(), env); err == nil {
 		t.Error("without a container runtime, it knows how Pods are")
 	}
-	m.SetRuntime("unix:///cri", &fake.Runtime{
-		Pods: []*cri.PodSandbox{{Id: "p", Metadata: &cri.PodSandboxMetadata{Name: "kube-scheduler-m"}, Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
+	m.SetRuntime(report.Socket, &fake.Runtime{
+		Pods: []*cri.PodSandbox{{Id: "p", State: cri.PodSandboxState_SANDBOX_READY, Metadata: &cri.PodSandboxMetadata{Name: "kube-scheduler-m"},
+			Labels:      map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
 			Annotations: map[string]string{"kubernetes.io/config.source": "file", "kubewright.dev/manifest": "d1"}}},
 		Containers: []*cri.Container{{Id: "c", PodSandboxId: "p", State: cri.ContainerState_CONTAINER_RUNNING, Metadata: &cri.ContainerMetadata{Name: "kube-scheduler"}}},
 	})
-	got, err := resource.StaticPodsReport{Socket: "unix:///cri"}.Look(t.Context(), env)
+	got, err := report.Look(t.Context(), env)
 	want := []resource.StaticPodFound{{Name: "broken", Unwell: "broken.yaml is no Pod"}, {Name: "kube-scheduler", Image: "registry.k8s.io/kube-scheduler:v1.37.1"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("it finds %+v, %v", got, err)

@@ -27,6 +27,9 @@ const ManifestAnnotation = "kubewright.dev/manifest"
 // staticPodLines is how many of the last lines of a container that ended are shown.
 const staticPodLines = 3
 
+// staticPodLine is how much of each is, in bytes: programs of Kubernetes write lines of thousands.
+const staticPodLine = 300
+
 // ID names the Pod.
 func (p StaticPodRuns) ID() ID { return ID{"static-pod", p.Name} }
 
@@ -73,7 +76,7 @@ func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
 	return p.containers(ctx, env, now.GetId())
 }
 
-// staticPods are the sandboxes of a static Pod, by its name without the node's. Others that begin so and came by the API are none of it.
+// staticPods are the sandboxes of a static Pod, by its name without the node's. Pods of the same beginning that came by the API are others'.
 func staticPods(ctx context.Context, env *Env, socket, name string) ([]*cri.PodSandbox, error) {
 	pods, err := env.CRI.Pods(ctx, socket, map[string]string{"io.kubernetes.pod.namespace": "kube-system"})
 	return slices.DeleteFunc(pods, func(s *cri.PodSandbox) bool {
@@ -124,6 +127,11 @@ func (p StaticPodRuns) ended(ctx context.Context, env *Env, c *cri.Container) st
 	}
 	if path := status.GetLogPath(); path != "" {
 		if said := containerLog(env, path, staticPodLines); len(said) > 0 {
+			for i, line := range said {
+				if len(line) > staticPodLine {
+					said[i] = line[:staticPodLine] + "…"
+				}
+			}
 			why += ": " + strings.Join(said, " | ")
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 // StaticPodsReport looks at the static Pods that the machine shall run, and whether they do. It needs no API. It finds a list of StaticPodFound.
 type StaticPodsReport struct {
-	// Socket is where the container runtime listens: "unix:///run/containerd/containerd.sock".
+	// Socket is where the container runtime answers: "unix:///run/containerd/containerd.sock".
 	Socket string `json:"socket"`
 }
 
@@ -40,6 +40,9 @@ func (r StaticPodsReport) Look(ctx context.Context, env *Env) (any, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing %s: %w", staticPodsDir, err)
 	}
+	if _, err := env.CRI.Version(ctx, r.Socket); err != nil {
+		return nil, err // how they are cannot be known
+	}
 	found := []StaticPodFound{}
 	for _, name := range names {
 		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
@@ -57,9 +60,6 @@ func (r StaticPodsReport) Look(ctx context.Context, env *Env) (any, error) {
 			continue
 		}
 		p.Name, p.Image = pod.Name, pod.Spec.Containers[0].Image
-		if _, err := env.CRI.Version(ctx, r.Socket); err != nil {
-			return nil, err // of what runs by no runtime nothing is known
-		}
 		p.Unwell, err = StaticPodRuns{Name: pod.Name, Digest: pod.Annotations[ManifestAnnotation], Socket: r.Socket}.Check(ctx, env)
 		if err != nil {
 			return nil, err

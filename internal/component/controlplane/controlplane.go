@@ -123,10 +123,7 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 
 // restart has a program started anew when its kubeconfig changes.
 func restart(program, conf, socket string) resource.Resource {
-	return resource.PodRestart{
-		Name: program, Manifest: path.Join(staticpod.Dir, program+".yaml"), Socket: socket,
-		RestartOn: []resource.ID{resource.Kubeconfig{Path: kubernetesDir + "/" + conf}.ID()},
-	}
+	return resource.PodRestart{Name: program, Socket: socket, Manifest: path.Join(staticpod.Dir, program+".yaml"), RestartOn: []resource.ID{resource.Kubeconfig{Path: kubernetesDir + "/" + conf}.ID()}}
 }
 
 // localURL is the API server of a control plane itself.

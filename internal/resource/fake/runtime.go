@@ -18,10 +18,6 @@ type Runtime struct {
 	Ended map[string]*cri.ContainerStatus
 	// Refuses is what it answers instead, if it is not nil.
 	Refuses error
-	// Removes removes a Pod; nil removes it without an error.
-	Removes func(ctx context.Context, pod string) error
-	// Stops stops a container; nil does nothing, without an error.
-	Stops func(ctx context.Context, container string) error
 }
 
 // SetRuntime has a container runtime answer at an endpoint; nil takes it away.
@@ -89,23 +85,8 @@ func (r runtimes) Container(ctx context.Context, endpoint, container string) (*c
 }
 
 func (r runtimes) StopContainer(ctx context.Context, endpoint, container string, _ time.Duration) error {
-	at, err := r.at(ctx, endpoint)
-	if err != nil {
+	if _, err := r.at(ctx, endpoint); err != nil {
 		return err
 	}
-	if err := r.m.before("stop container %s", container); err != nil || at.Stops == nil {
-		return err
-	}
-	return at.Stops(ctx, container)
-}
-
-func (r runtimes) RemovePod(ctx context.Context, endpoint, pod string) error {
-	at, err := r.at(ctx, endpoint)
-	if err != nil {
-		return err
-	}
-	if err := r.m.before("remove Pod %s", pod); err != nil || at.Removes == nil {
-		return err
-	}
-	return at.Removes(ctx, pod)
+	return r.m.before("stop container %s", container)
 }
