@@ -2,9 +2,11 @@ package resource_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -31,6 +33,10 @@ func (criServer) ListContainers(_ context.Context, q *cri.ListContainersRequest)
 
 func (criServer) ContainerStatus(_ context.Context, q *cri.ContainerStatusRequest) (*cri.ContainerStatusResponse, error) {
 	return &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{Id: q.GetContainerId(), ExitCode: 3}}, nil
+}
+
+func (criServer) StopContainer(_ context.Context, q *cri.StopContainerRequest) (*cri.StopContainerResponse, error) {
+	return nil, fmt.Errorf("%s has %d seconds", q.GetContainerId(), q.GetTimeout())
 }
 
 func TestLocalCRI(t *testing.T) {
@@ -72,5 +78,8 @@ func TestLocalCRI(t *testing.T) {
 	}
 	if c, err := l.Container(t.Context(), endpoint, "c"); err != nil || c.GetId() != "c" || c.GetExitCode() != 3 {
 		t.Errorf("its container is %v, %v", c, err)
+	}
+	if err := l.StopContainer(t.Context(), endpoint, "c", 30*time.Second); err == nil || err.Error() != "the container runtime at "+endpoint+": c has 30 seconds" {
+		t.Errorf("of stopping it says %v", err)
 	}
 }
