@@ -19,6 +19,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -541,22 +543,25 @@ func TestPodsReadWhatTheyStartWith(t *testing.T) {
 	h := newHost(t)
 	var stopped []string
 	fail := true
-	h.SetProgram("/usr/local/bin/crictl", func(_ context.Context, c resource.Command) (resource.Output, error) {
-		switch c.Args[0] {
-		case "pods":
-			return resource.Output{Stdout: `{"items": [{"id": "p1", "annotations": {"kubernetes.io/config.source": "file"}}]}`}, nil
-		case "ps":
-			return resource.Output{Stdout: `{"containers": [{"id": "c1", "state": "CONTAINER_RUNNING", "metadata": {"name": "x"}}]}`}, nil
-		}
-		if fail {
-			return resource.Output{Code: 1, Stderr: "not now"}, nil
-		}
-		stopped = append(stopped, strings.Join(c.Args, " "))
-		return resource.Output{}, nil
+	const socket = "unix:///run/runtime.sock"
+	h.SetRuntime(socket, &fake.Runtime{
+		Pods: []*cri.PodSandbox{{Id: "p1", Metadata: &cri.PodSandboxMetadata{Name: "x-m1"}, Labels: map[string]string{"io.kubernetes.pod.namespace": "kube-system"},
+			Annotations: map[string]string{"kubernetes.io/config.source": "file"}}},
+		Containers: []*cri.Container{{Id: "c1", PodSandboxId: "p1", State: cri.ContainerState_CONTAINER_RUNNING}},
 	})
+	h.Before = func(op string) error {
+		id, stops := strings.CutPrefix(op, "stop container ")
+		switch {
+		case stops && fail:
+			return errors.New("not now")
+		case stops:
+			stopped = append(stopped, id)
+		}
+		return nil
+	}
 	steps := func(conf string) plan.Step {
 		f, m := h.file("/etc/kubernetes/x.conf", conf), h.file("/etc/kubernetes/manifests/x.yaml", "the manifest\n")
-		return step(f, resource.PodRestart{Name: "x", Manifest: m.Path, RestartOn: []resource.ID{f.ID()}}, m)
+		return step(f, resource.PodRestart{Name: "x", Manifest: m.Path, Socket: socket, RestartOn: []resource.ID{f.ID()}}, m)
 	}
 	c := h.session(t)
 	if changed := mustApply(t, c, steps("one\n")); len(changed) == 0 || len(stopped) > 0 {
@@ -572,7 +577,7 @@ func TestPodsReadWhatTheyStartWith(t *testing.T) {
 	if o := observe(t, c, steps("two\n")); len(o.Resources["pod-restart x"].Pending) != 1 {
 		t.Errorf("it is forgotten that it reads what it did when it started: %+v", o.Resources)
 	}
-	if mustApply(t, c, steps("two\n")); !slices.Equal(stopped, []string{"stop --timeout 30 c1"}) {
+	if mustApply(t, c, steps("two\n")); !slices.Equal(stopped, []string{"c1"}) {
 		t.Errorf("%q is done", stopped)
 	}
 	if again := mustApply(t, c, steps("two\n")); len(again) > 0 || len(stopped) != 1 {

@@ -61,7 +61,9 @@ func TestLocalCRI(t *testing.T) {
 	go func() { served <- s.Serve(listener) }()
 	defer func() {
 		s.Stop()
-		<-served
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	}()
 	version, err := l.Version(t.Context(), endpoint)
 	for err != nil && t.Context().Err() == nil { // it tries again by itself
