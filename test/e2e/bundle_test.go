@@ -15,15 +15,24 @@ import (
 )
 
 // The tests here use the bundles of the default store, which "make bundles" builds: compiling them is the longest part of all tests, and
-// done once. versions are those of Kubernetes.
-func versions(t *testing.T) []string {
+// done once. bundles are those that there are, the newest first.
+func bundles(t *testing.T) []bundle.Bundle {
 	t.Helper()
 	var list []bundle.Bundle
 	if err := json.Unmarshal([]byte(must(t, kubewright, "bundle", "list", "-o", "json")), &list); err != nil {
 		t.Fatal(err)
 	}
+	if len(list) == 0 {
+		t.Fatal("the store holds no bundle: run make bundles")
+	}
+	return list
+}
+
+// versions are those of Kubernetes that there are bundles for, the newest first.
+func versions(t *testing.T) []string {
+	t.Helper()
 	var v []string
-	for _, b := range list {
+	for _, b := range bundles(t) {
 		v = append(v, b.Kubernetes)
 	}
 	if len(v) < 2 {

@@ -47,8 +47,8 @@ func (o operator) containers(t testing.TB, machine string) string {
 func (o operator) agnhost(t *testing.T, machines ...string) string {
 	t.Helper()
 	name := ""
-	for _, p := range showJSON(t, versions(t)[0]).Parts {
-		if strings.Contains(p.Name, "/agnhost:") {
+	for _, p := range bundles(t)[0].Parts {
+		if p.Test && p.ShortName() == "agnhost" {
 			name = p.Name
 		}
 	}
