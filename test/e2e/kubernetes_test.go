@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,9 +25,15 @@ func (o operator) kube(t testing.TB, args string) string {
 // eventually waits until a command on m1 succeeds and says something.
 func (o operator) eventually(t testing.TB, what, command, want string) {
 	t.Helper()
+	o.eventuallyOn(t, "m1", what, command, want)
+}
+
+// eventuallyOn waits until a command on a machine succeeds and says something.
+func (o operator) eventuallyOn(t testing.TB, machine, what, command, want string) {
+	t.Helper()
 	start := time.Now()
 	wait(t, what, func(ctx context.Context) error {
-		r, err := o.Run(ctx, "m1", command)
+		r, err := o.Run(ctx, machine, command)
 		if err != nil {
 			return err
 		}
@@ -59,7 +67,7 @@ func (o operator) agnhost(t *testing.T, machines ...string) string {
 	must(t, "skopeo", "copy", "--quiet", "oci:"+store(t)+":"+name, "oci-archive:"+filepath.Join(dir, "agnhost.tar")+":"+name)
 	for _, m := range machines {
 		o.copyTo(t, m, dir, "/root/agnhost")
-		o.on(t, m, "ctr --namespace k8s.io image import --digests=false --all-platforms=false /root/agnhost/agnhost.tar >/dev/null && rm -r /root/agnhost && crictl inspecti -q "+name+" >/dev/null")
+		o.on(t, m, "ctr --namespace k8s.io images import /root/agnhost/agnhost.tar >/dev/null && rm -r /root/agnhost && crictl inspecti -q "+name+" >/dev/null")
 	}
 	return name
 }
@@ -77,7 +85,7 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       topologySpreadConstraints:
-      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, nodeTaintsPolicy: Honor, labelSelector: {matchLabels: {app: web}}}
       containers:
       - name: web
         image: IMAGE
@@ -137,7 +145,21 @@ func (o operator) workloads(t *testing.T, workers ...string) {
 		}
 	}
 	for _, m := range o.names(t) {
-		o.eventually(t, "the NodePort of "+m, "curl -sS --max-time 5 http://"+o.address(t, m)+":30080/hostname || wget -qO- --timeout=5 http://"+o.address(t, m)+":30080/hostname", "web-")
+		wait(t, "the NodePort of "+m, func(ctx context.Context) error {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.address(t, m)+":30080/hostname", nil)
+			if err != nil {
+				return err
+			}
+			reply, err := (&http.Client{Timeout: 5 * time.Second}).Do(request)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = reply.Body.Close() }()
+			if said, err := io.ReadAll(reply.Body); err != nil || !strings.HasPrefix(string(said), "web-") {
+				return fmt.Errorf("it says %q, %v", said, err)
+			}
+			return nil
+		})
 	}
 	if got := o.kube(t, "logs "+pods[0]); !strings.Contains(got, "8080") {
 		t.Errorf("the logs are %q", got)
@@ -193,7 +215,7 @@ func (o operator) clusterDrift(t *testing.T) {
 	p := o.plan(t)
 	want := []string{
 		"m1 object ConfigMap kube-system/kube-proxy", "m1 object Deployment kube-system/coredns",
-		"m2 file /etc/kubernetes/manifests/kube-apiserver.yaml", "m3 kubeconfig /etc/kubernetes/scheduler.conf",
+		"m2 file /etc/kubernetes/manifests/kube-apiserver.yaml", "m3 kubeconfig /etc/kubernetes/scheduler.conf", "m3 pod-restart kube-scheduler",
 	}
 	if got := p.changes(); !slices.Equal(got, want) {
 		t.Errorf("after changes by hand, the plan names\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -204,7 +226,7 @@ func (o operator) clusterDrift(t *testing.T) {
 	if now := o.containers(t, "m1"); now != m1 {
 		t.Errorf("repairing others restarted something on m1:\n%s\n%s", m1, now)
 	}
-	o.eventually(t, "the API server of m2", "curl -sk --max-time 5 https://"+o.address(t, "m2")+":6443/readyz || true", "ok")
+	o.eventually(t, "the API server of m2", kubectl+"--server=https://"+o.address(t, "m2")+":6443 get --raw /readyz", "ok")
 }
 
 // secrets searches for what must be nowhere else: keys of authorities, tokens, the keys that Secrets are encrypted with.
@@ -262,7 +284,7 @@ func (o operator) guarded(t *testing.T) {
 	}
 	o.kube(t, "get nodes")
 	o.on(t, "m3", "mv /root/member /var/lib/etcd/member && mv /root/etcd.yaml /etc/kubernetes/manifests/")
-	o.eventually(t, "m3's member", "curl -s --max-time 5 http://127.0.0.1:2381/readyz", "ok")
+	o.eventuallyOn(t, "m3", "m3's member", `exec 3<>/dev/tcp/127.0.0.1/2381 && printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3 && timeout 5 cat <&3`, "200 OK")
 	wait(t, "the plan to be empty", func(context.Context) error {
 		if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 0 {
 			return errors.New(r.stdout + r.stderr)
