@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ type clusterFlags struct {
 
 // add adds them; shorthand is that of --output.
 func (f *clusterFlags) add(c *cobra.Command, shorthand string) {
-	c.Flags().StringVar(&f.kubernetes, "kubernetes", "", "version of Kubernetes whose bundle is used; the newest in the store by default")
+	c.Flags().StringVar(&f.kubernetes, "kubernetes", "", "version of Kubernetes whose bundle is used; what the cluster file says, or the newest in the store by default")
 	c.Flags().StringVar(&f.store, "store", defaultStore(), "directory that holds the bundles")
 	f.addOutput(c, shorthand)
 	f.addHosts(c)
@@ -218,7 +219,11 @@ func (f *clusterFlags) openBundle(ctx context.Context, w *work, in input, o *con
 	if err != nil {
 		return err
 	}
-	if w.bundle, err = f.find(ctx, store, in.saved); err != nil {
+	version := w.cluster.KubernetesVersion
+	if version != "" && f.kubernetes != "" && version != f.kubernetes {
+		return usageError{fmt.Errorf("the cluster file says kubernetesVersion: %s, and --kubernetes %s: leave one of them out", version, f.kubernetes)}
+	}
+	if w.bundle, err = f.find(ctx, store, cmp.Or(f.kubernetes, version), in.saved); err != nil {
 		return err
 	}
 	name := in.name
@@ -263,7 +268,7 @@ func (w *work) Close() {
 }
 
 // find is the bundle that is asked for, the one that a saved plan was made with, or the newest.
-func (f *clusterFlags) find(ctx context.Context, store *bundle.Store, saved *plan.Saved) (*bundle.Bundle, error) {
+func (f *clusterFlags) find(ctx context.Context, store *bundle.Store, version string, saved *plan.Saved) (*bundle.Bundle, error) {
 	if saved != nil {
 		b, err := store.Find(ctx, saved.Kubernetes, "")
 		if err == nil && b.Digest != saved.Bundle {
@@ -271,8 +276,8 @@ func (f *clusterFlags) find(ctx context.Context, store *bundle.Store, saved *pla
 		}
 		return b, err
 	}
-	if f.kubernetes != "" {
-		return store.Find(ctx, f.kubernetes, "")
+	if version != "" {
+		return store.Find(ctx, version, "")
 	}
 	all, err := store.List(ctx)
 	if len(all) > 0 {

@@ -1,7 +1,10 @@
 package converge
 
 import (
+	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -30,6 +33,7 @@ func Standard(b *bundle.Bundle) Components {
 		var all parts
 		all.add(Hosts(b)(w))
 		all.add(nil, etcd.Guard(w.Cluster, w.Hosts))
+		all.add(nil, otherVersion(w, b))
 		keys, problems := w.Keys()
 		all.add(nil, problems)
 		executor := executor(w)
@@ -140,4 +144,20 @@ func joining(w Wish) bool {
 		f, answered := w.Hosts[h.Name]
 		return answered && !f.Kubernetes.Joined && !slices.Contains(h.Roles, v1alpha1.ControlPlane)
 	})
+}
+
+// otherVersion says that the cluster is of another version than the bundle: host by host as they come, without an order, that is no upgrade.
+func otherVersion(w Wish, b *bundle.Bundle) []plan.Problem {
+	image, found := b.Image("kube-apiserver")
+	if !found {
+		return nil // it is said where it is needed
+	}
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		is := w.Hosts[h.Name].Kubernetes.Manifests["kube-apiserver.yaml"]
+		if _, runs, ok := strings.Cut(path.Base(is), ":"); ok && formed(w) && is != image.Name {
+			return []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the cluster runs Kubernetes %s on %s, and the bundle is of %s: upgrades are not built yet", runs, h.Name, b.Kubernetes),
+				Remedy: "Say kubernetesVersion: " + runs + " in the cluster file; \"kubewright bundle list\" says which bundles there are"}}
+		}
+	}
+	return nil
 }

@@ -227,3 +227,20 @@ func TestJoining(t *testing.T) {
 		}
 	}
 }
+
+// A living cluster is not made another version of by a bundle that happens to be newer.
+func TestAnotherVersionIsRefused(t *testing.T) {
+	runs := func(tag string, formed bool) map[string]facts.Kubernetes {
+		return map[string]facts.Kubernetes{"cp2": {Formed: formed, Manifests: map[string]string{"kube-apiserver.yaml": "registry.k8s.io/kube-apiserver:" + tag}}}
+	}
+	refused := func(is map[string]facts.Kubernetes) bool {
+		_, problems := standard(t, is)
+		return slices.ContainsFunc(blocking(problems), func(p string) bool { return strings.Contains(p, "runs Kubernetes v1.36.4 on cp2") })
+	}
+	if !refused(runs("v1.36.4", true)) {
+		t.Error("a cluster of another version is taken over")
+	}
+	if refused(runs("v1.37.1", true)) || refused(runs("v1.36.4", false)) {
+		t.Error("a cluster of the bundle's version, or one that never was whole, is refused")
+	}
+}
