@@ -134,7 +134,12 @@ func (t *textWriter) step(s *StepChange, shown map[string]string) {
 	for _, r := range s.Blocked {
 		t.printf(red, "    ! %s cannot be made so: %s\n", r.Resource, r.Text)
 	}
-	for _, r := range s.Unknown {
+	for i, r := range s.Unknown {
+		// When an API server does not answer, all that lies there is unknown for the same reason.
+		if more := len(s.Unknown) - i; i > 0 && more > 1 && !t.o.Notes {
+			t.printf(red, "    ? %s unknown, too; --full shows all\n", verb(more, "more is", "more are"))
+			break
+		}
 		t.printf(red, "    ? %s is unknown: %s\n", r.Resource, r.Text)
 	}
 	for _, r := range s.Unwell {
