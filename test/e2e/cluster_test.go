@@ -23,12 +23,14 @@ import (
 type operator struct {
 	fixture
 	home, dir string
+	// program is kubewright, or what makes hosts fit to carry a cluster and stops there.
+	program string
 }
 
 // newOperator makes a cluster file of all machines, the first three of which are control planes. What is appended to it goes below.
 func newOperator(t testing.TB, f fixture, more string) operator {
 	t.Helper()
-	o := operator{f, t.TempDir(), t.TempDir()}
+	o := operator{f, t.TempDir(), t.TempDir(), kubewright}
 	if err := os.MkdirAll(filepath.Join(o.home, ".ssh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +40,18 @@ func newOperator(t testing.TB, f fixture, more string) operator {
 	}
 	o.write(t, filepath.Join(o.home, ".ssh", "known_hosts"), string(known))
 	o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.file(t, more))
+	return o
+}
+
+// hostsOnly is somebody who prepares hosts, and no more: what can be proven without a cluster is proven in a fraction of the time.
+func (o operator) hostsOnly(t testing.TB) operator {
+	t.Helper()
+	o.program = filepath.Join(t.TempDir(), "hosts")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", o.program, "./hosts")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
 	return o
 }
 
@@ -69,7 +83,7 @@ func (o operator) file(t testing.TB, more string) string {
 }
 
 func (o operator) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(kubewright, args...)
+	cmd := exec.Command(o.program, args...)
 	cmd.Dir = o.dir
 	data := os.Getenv("XDG_DATA_HOME")
 	if home, err := os.UserHomeDir(); data == "" && err == nil {
@@ -205,11 +219,11 @@ func (s *started) end() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// TestApply is the life of a cluster of five hosts: made of bare machines, used, left alone, restarted, cut off from power, changed by hand, put back.
+// TestApply is the life of five hosts: made, left alone, restarted, cut off from power, changed by hand, put back.
 func TestApply(t *testing.T) {
 	f := newFixture(t, "apply")
 	f.machines(t, "up", "--count", "5")
-	o := newOperator(t, f, "")
+	o := newOperator(t, f, "").hostsOnly(t)
 	o.write(t, filepath.Join(o.dir, "motd"), "Welcome.\n")
 	file := o.file(t, "files:\n- {source: motd, path: /etc/welcome}\n")
 	o.write(t, filepath.Join(o.dir, "cluster.yaml"), file)
@@ -230,35 +244,28 @@ func TestApply(t *testing.T) {
 	}
 	o.must(t, "apply", "--yes")
 	o.nothing(t, "after apply")
-	o.ready(t)
 	running := map[string]string{}
 	for _, m := range names {
-		running[m] = o.running(t, m) + "\n" + o.containers(t, m)
+		running[m] = o.running(t, m)
 	}
 	if got := o.must(t, "apply", "--yes"); !strings.Contains(got, "nothing to do") {
 		t.Errorf("a second apply says:\n%s", got)
 	}
 	for _, m := range names {
-		if now := o.running(t, m) + "\n" + o.containers(t, m); now != running[m] {
+		if now := o.running(t, m); now != running[m] {
 			t.Errorf("a second apply restarted something on %s:\n%s\n%s", m, running[m], now)
 		}
 	}
-	o.secrets(t)
-	o.workloads(t, "m4", "m5")
 
 	// All is back without Kubewright.
 	f.machines(t, "restart", "--all")
 	o.settled(t)
-	o.ready(t)
 	o.nothing(t, "after restarts")
 	f.machines(t, "kill", "--all")
 	f.machines(t, "start", "--all")
 	o.settled(t)
-	o.ready(t)
 	o.nothing(t, "after a power cut of all hosts at once")
 
-	o.clusterDrift(t)
-	o.guarded(t)
 	o.drift(t)
 	o.saved(t)
 	o.fullDisk(t)

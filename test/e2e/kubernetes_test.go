@@ -74,6 +74,65 @@ func (o operator) agnhost(t *testing.T, machines ...string) string {
 	return name
 }
 
+// TestCluster is the life of a cluster: made of five bare machines, used, left alone, cut off from power, changed by hand, put back.
+func TestCluster(t *testing.T) {
+	f := newFixture(t, "cluster")
+	f.machines(t, "up", "--count", "5")
+	o := newOperator(t, f, "")
+	names := o.names(t)
+	before := map[string][]string{}
+	for _, m := range names {
+		before[m] = o.snapshot(t, m)
+	}
+	o.must(t, "apply", "--yes")
+	o.ready(t)
+	running := map[string]string{}
+	for _, m := range names {
+		running[m] = o.running(t, m) + "\n" + o.containers(t, m)
+	}
+	if got := o.must(t, "apply", "--yes"); !strings.Contains(got, "nothing to do") {
+		t.Errorf("a second apply says:\n%s", got)
+	}
+	for _, m := range names {
+		if now := o.running(t, m) + "\n" + o.containers(t, m); now != running[m] {
+			t.Errorf("a second apply restarted something on %s:\n%s\n%s", m, running[m], now)
+		}
+	}
+	o.secrets(t)
+	o.workloads(t, "m4", "m5")
+	o.seen(t)
+	o.clusterDrift(t)
+	o.guarded(t)
+
+	// A power cut of all at once: the cluster comes back by itself.
+	f.machines(t, "kill", "--all")
+	f.machines(t, "start", "--all")
+	o.ready(t)
+
+	o.must(t, "reset", "--all", "--yes")
+	for _, m := range names {
+		after := o.snapshot(t, m)
+		for _, line := range difference(before[m], after) {
+			t.Errorf("%s after reset: %s", m, line)
+		}
+	}
+}
+
+// seen has a person look at the cluster from outside.
+func (o operator) seen(t *testing.T) {
+	t.Helper()
+	if got := o.must(t, "status"); !strings.Contains(got, "3 of 3 members are well; 1 may fail") {
+		t.Errorf("status says:\n%s", got)
+	}
+	config := o.must(t, "kubeconfig", "--user", "jane", "--ttl", "1h")
+	dir := t.TempDir()
+	o.write(t, filepath.Join(dir, "jane"), config)
+	o.copyTo(t, "m5", dir, "/root/jane")
+	if got := o.on(t, "m5", "kubectl --kubeconfig=/root/jane/jane auth whoami -o jsonpath='{.status.userInfo.username} {.status.userInfo.groups}' && rm -r /root/jane"); !strings.HasPrefix(got, "jane ") || !strings.Contains(got, "kubeadm:cluster-admins") {
+		t.Errorf("the cluster knows who has the kubeconfig as %s", got)
+	}
+}
+
 // workload is what a user would try first: servers on different nodes, one of them behind a Service, and Pods that keep their names.
 const workload = `
 apiVersion: apps/v1

@@ -1,16 +1,13 @@
 package e2e
 
 import (
-	"flag"
 	"path/filepath"
 	"testing"
 )
 
-var older = flag.Bool("older", false, "build a cluster of each older version of Kubernetes, too")
-
 // TestOlderKubernetes builds a cluster of each version that there is a bundle of, but the newest, which all other tests use.
 func TestOlderKubernetes(t *testing.T) {
-	if !*older {
+	if !*long {
 		t.Skip("it takes long: make test-long runs it")
 	}
 	for _, v := range versions(t)[1:] {

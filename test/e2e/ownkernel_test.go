@@ -198,7 +198,7 @@ func timeAnswer(question []byte, now func() time.Time) []byte {
 // ownOperator is a person on this computer with a cluster file whose one host is this computer.
 func ownOperator(t *testing.T) operator {
 	t.Helper()
-	o := operator{home: t.TempDir(), dir: t.TempDir()}
+	o := operator{home: t.TempDir(), dir: t.TempDir(), program: kubewright}
 	shell(t, `set -e
 systemctl start ssh
 mkdir -p -m 700 /root/.ssh `+o.home+`/.ssh

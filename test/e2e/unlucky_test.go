@@ -11,10 +11,74 @@ import (
 // kills is at how many points spread over a run something is killed.
 const kills = 20
 
-// TestUnluckyApply has everything die that can, over and over, while a cluster is made on five hosts: the operator's program, agents, connections, hosts. What is said is
+// TestUnluckyApply has everything die that can, over and over, in one life of five hosts: the operator's program, agents, connections, hosts. What is said is
 // true, and in the end all is as it shall be.
 func TestUnluckyApply(t *testing.T) {
 	f := newFixture(t, "unlucky")
+	f.machines(t, "up", "--count", "5")
+	o := newOperator(t, f, "").hostsOnly(t)
+	f.machines(t, "stop", "m5")
+
+	// The operator's program dies at 20 points spread over the run, each further on than the one before. One host is dead from the start.
+	killed := 0
+	for ; killed < kills; killed++ {
+		if !o.killedAfter(t, 4) {
+			break
+		}
+	}
+	if killed < kills {
+		t.Errorf("the run was over after %d kills; want %d", killed, kills)
+	}
+	r := o.run(t, "apply", "--yes")
+	_, left, _ := strings.Cut(r.stderr, "Error: ")
+	if r.code != 1 || !strings.Contains(left, "m5 (") || !strings.Contains(left, "unreachable") || strings.Contains(left, "m4") {
+		t.Errorf("with m5 dead, apply exits with %d and says:\n%s", r.code, r.stderr)
+	}
+	if r := o.run(t, "plan"); r.code != 1 || !strings.Contains(r.stdout, "m5 is missing: ") || strings.Contains(r.stdout, "to create") && !strings.Contains(r.stdout, "Plan: 0 to create, 0 to change, 0 to remove") {
+		t.Errorf("with m5 dead, and all others done, plan exits with %d and says:\n%s", r.code, r.stdout)
+	}
+	f.machines(t, "start", "m5")
+	o.must(t, "apply", "--yes")
+	o.nothing(t, "after kills of the operator's program")
+
+	// Agents and connections die at 20 points each. The run mends that by itself.
+	agents, connections := 0, 0
+	for agents < kills || connections < kills {
+		f.machines(t, "reset", "--all")
+		a, c := o.disturbed(t)
+		if a+c == 0 {
+			t.Fatal("nothing was killed in a whole run")
+		}
+		agents, connections = agents+a, connections+c
+		o.nothing(t, "after kills of agents and connections")
+	}
+	t.Logf("%d agents and %d connections were killed", agents, connections)
+
+	// A host loses its power in the middle of a run: the others go on, and it is back with the next.
+	f.machines(t, "reset", "m4", "m5")
+	s := o.start(t, "apply", "--yes", "--output", "json")
+	defer func() { _ = s.cmd.Process.Kill() }()
+	if _, ok := s.until(func(v event.Event) bool {
+		return v.Kind == event.ResourceStarted && v.Host == "m4" && v.Resource == "packages apt"
+	}); !ok {
+		t.Fatalf("m4 got no packages:\n%s", s.stderr.String())
+	}
+	f.machines(t, "kill", "m4")
+	if code := s.end(); code != 1 || !strings.Contains(s.stderr.String(), "m4") || strings.Contains(s.stderr.String(), "m5") {
+		t.Errorf("when m4 dies, apply exits with %d and says:\n%s", code, s.stderr.String())
+	}
+	f.machines(t, "start", "m4")
+	o.must(t, "apply", "--yes")
+	o.nothing(t, "after m4 died in the middle of a run")
+}
+
+// TestUnluckyCluster has everything die that can, over and over, while a cluster is made on five hosts: the operator's program, agents, connections, hosts. What is said is
+// true, and in the end all is as it shall be.
+func TestUnluckyCluster(t *testing.T) {
+	if !*long {
+		t.Skip("it takes long: make test-long runs it")
+	}
+	f := newFixture(t, "unlucky-cluster")
 	f.machines(t, "up", "--count", "5")
 	o := newOperator(t, f, "")
 	f.machines(t, "stop", "m5")
