@@ -34,9 +34,11 @@ var parameters = []parameter{
 	{"net.bridge.bridge-nf-call-iptables", "1", "What crosses a bridge of Pods meets the rules of Services.", "A, C", "", "br_netfilter", false},
 	{"net.bridge.bridge-nf-call-ip6tables", "1", "What crosses a bridge of Pods by IPv6 meets the rules of Services, too.", "A, C", "", "br_netfilter", false},
 
-	// The kubelet sets these two itself and does not start where it cannot (setupKernelTunables in pkg/kubelet/cm).
+	// The kubelet sets these itself, and where it cannot it complains (setupKernelTunables in pkg/kubelet/cm); here they stand so that they go with the cluster.
 	{"vm.overcommit_memory", "1", "Memory is limited by control groups, and not refused because much of it could be used; the kubelet insists on it.", "C", "", "", false},
 	{"vm.panic_on_oom", "0", "A container without memory is killed, and not its host; the kubelet insists on it.", "C", "", "", false},
+	{"kernel.panic", "10", "A host whose kernel failed starts again after 10 s; the kubelet insists on it.", "the kubelet", "", "", false},
+	{"kernel.panic_on_oops", "1", "A kernel that is damaged does not go on; the kubelet insists on it.", "the kubelet", "", "", false},
 
 	{"vm.max_map_count", "1048576", "Databases such as Elasticsearch refuse to start with the kernel's 65530; newer distributions have this.", "B: 262144", "only such databases need it", "", true},
 	{"fs.inotify.max_user_instances", "8192", "The kubelet, the runtime and whoever follows logs take some each; the kernel's 128 are used up by some dozens of Pods.", "B", fewer, "", true},

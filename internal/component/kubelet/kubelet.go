@@ -101,6 +101,8 @@ func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program
 		resource.Directory{Path: dir, Mode: 0o700, Purge: true},
 		resource.Directory{Path: "/var/log/pods", Mode: 0o750, Purge: true}, // as the kubelet makes them
 		resource.Directory{Path: "/var/log/containers", Purge: true},
+		resource.Directory{Path: "/usr/libexec/kubernetes/kubelet-plugins/volume/exec", Purge: true}, // for volume plugins, as the kubelet and kubeadm have it
+		resource.Directory{Path: "/lib/modules"},                                                     // Pods that load modules mount it; without a kernel of its own a machine has none
 		// "kubeadm upgrade" asks it for the runtime (GetNodeRegistration in cmd/kubeadm/app/util/config/cluster.go).
 		resource.NewFile(dir+"/instance-config.yaml", fmt.Sprintf("containerRuntimeEndpoint: %q\n", in.RuntimeEndpoint)),
 	}
