@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -202,20 +201,14 @@ func (k *keyring) makeFresh(c *cluster.Cluster) error {
 		return fmt.Errorf("making the keys of service accounts: %w", err)
 	}
 	if c.Encryption.Provider != "none" {
-		if fresh[resource.EncryptionConfig], err = encryptionConfig(c); err != nil {
-			return err
-		}
+		fresh[resource.EncryptionConfig] = encryptionConfig(c)
 	}
 	k.fresh = fresh
 	return nil
 }
 
 // encryptionConfig is what API servers encrypt with, and read what is not encrypted (apiserver.config.k8s.io/v1).
-func encryptionConfig(c *cluster.Cluster) ([]byte, error) {
-	key := make([]byte, 32) // AES-256, and what secretbox takes
-	if _, err := rand.Read(key); err != nil {
-		return nil, err
-	}
+func encryptionConfig(c *cluster.Cluster) []byte {
 	var resources strings.Builder
 	for _, r := range c.Encryption.Resources {
 		fmt.Fprintf(&resources, "  - %s\n", r)
@@ -230,7 +223,7 @@ resources:
       - name: key1
         secret: %s
   - identity: {}
-`, resources.String(), c.Encryption.Provider, base64.StdEncoding.EncodeToString(key)), nil
+`, resources.String(), c.Encryption.Provider, pki.NewEncryptionKey())
 }
 
 // take remembers what hosts shall have: what they may ask for.
