@@ -39,7 +39,11 @@ func (l *LocalCRI) conn(endpoint string) (*grpc.ClientConn, error) {
 	}
 	c, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxCRIMessage)),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: criRetry, Multiplier: 1, MaxDelay: criRetry}}))
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: criRetry, Multiplier: 1, MaxDelay: criRetry},
+			// Unless it is said, an attempt gets no longer than the time between two: too short for a machine that has much to do.
+			MinConnectTimeout: answerTime,
+		}))
 	if err != nil {
 		return nil, fmt.Errorf("the container runtime at %s cannot be asked: %w", endpoint, err)
 	}

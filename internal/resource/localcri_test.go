@@ -85,3 +85,39 @@ func TestLocalCRI(t *testing.T) {
 		t.Errorf("of stopping it says %v", err)
 	}
 }
+
+// slowListener is of a runtime that takes its time to speak first.
+type slowListener struct {
+	net.Listener
+	wait time.Duration
+}
+
+func (l slowListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	time.Sleep(l.wait)
+	return c, err
+}
+
+// A machine that has much to do lets a runtime take longer to greet than the time between two attempts.
+func TestLocalCRIWaitsForASlowRuntime(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "cri.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer()
+	cri.RegisterRuntimeServiceServer(s, criServer{})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(slowListener{listener, 600 * time.Millisecond}) }()
+	defer func() {
+		s.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	l := &resource.LocalCRI{}
+	defer l.Close()
+	if _, err := l.Version(t.Context(), "unix://"+socket); err != nil {
+		t.Error(err)
+	}
+}
