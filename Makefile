@@ -45,7 +45,7 @@ test: test-packages build lint bundles ## all tests that a change must pass (roo
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
-test-long: test-packages build bundles ## what takes long: races, ten thousand simulated fleets, fuzzing, clusters of older versions and unlucky ones, everything end to end in the virtual machine, too (root)
+test-long: test-packages build bundles ## what takes long: races, ten thousand simulated fleets, fuzzing, clusters of older versions, everything end to end in the virtual machine, too (root)
 	$(GO) test -race -count=3 ./api/... ./cmd/... ./internal/... .
 	$(GO) test -count=1 -timeout 60m -run=TestSimulation ./internal/converge -fleets=10000
 	$(GO) test -run='^$$' -fuzz=FuzzParse -fuzztime=1m ./api/v1alpha1

@@ -20,7 +20,7 @@ import (
 
 var (
 	keep  = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
-	long  = flag.Bool("long", false, "run what takes long, too: clusters of older versions, and one in whose making everything dies")
+	long  = flag.Bool("long", false, "run what takes long, too: clusters of older versions")
 	vmAll = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
 
 	// kubewright is the program under test.
