@@ -138,6 +138,9 @@ type HostPreparation struct {
 	Firewall Handling `json:"firewall,omitempty"`
 	// SELinux is what becomes of SELinux where it is enforcing: permissive (default) or leave.
 	SELinux Handling `json:"selinux,omitempty"`
+	// Packages are installed in addition to those that clusters need, by Debian's names, such as xfsprogs for volumes with XFS. The bundle has to have them:
+	// "kubewright bundle show --packages" lists what it has.
+	Packages []string `json:"packages,omitempty"`
 	// KernelModules are loaded in addition to those that clusters need.
 	KernelModules []string `json:"kernelModules,omitempty"`
 	// Sysctls are set in addition to those that clusters need, and instead of them where they have the same name. An empty value leaves one

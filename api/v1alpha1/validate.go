@@ -33,6 +33,7 @@ var (
 	userName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
 	ownerName    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$`)
 	bastionForm  = regexp.MustCompile(`^([^@\s]+@)?(\[[0-9a-fA-F:]+\]|[^@:\s\[\]]+)(:[0-9]{1,5})?$`)
+	packageName  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) // Debian Policy 5.6.1
 	moduleName   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 	sysctlName   = regexp.MustCompile(`^[a-z0-9_-]+([./][A-Za-z0-9_:*-]+)+$`)
 	octalMode    = regexp.MustCompile(`^0?[0-7]{3,4}$`)
@@ -375,6 +376,9 @@ func (v *validation) checkPreparation(p HostPreparation) {
 	const field = "hostPreparation"
 	oneOf(v, field+".firewall", p.Firewall, Open, Disable, Leave)
 	oneOf(v, field+".selinux", p.SELinux, Permissive, Leave)
+	for i, name := range p.Packages {
+		v.matches(fmt.Sprintf("%s.packages[%d]", field, i), name, packageName, "the name of a package, such as xfsprogs")
+	}
 	for i, m := range p.KernelModules {
 		v.matches(fmt.Sprintf("%s.kernelModules[%d]", field, i), m, moduleName, "the name of a module, such as ip_vs")
 	}

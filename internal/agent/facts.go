@@ -62,6 +62,7 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 	_, err = env.Files.Stat("/lib/modules/" + f.Kernel)
 	f.LoadModules = capabilities&(1<<unix.CAP_SYS_MODULE) != 0 && err == nil
 	f.SELinux = g.selinux()
+	f.AppArmor = g.text("/sys/module/apparmor/parameters/enabled") == "Y" // as containerd asks (its pkg/apparmor)
 	switch {
 	case g.there("/usr/bin/apt-get"):
 		f.Packages = "apt"

@@ -49,6 +49,8 @@ type Host struct {
 	WritesHosts string `json:"writesHosts,omitempty"`
 	// SELinux is "enforcing", "permissive", or empty where there is none.
 	SELinux string `json:"selinux,omitempty"`
+	// AppArmor says that the kernel confines programs by it.
+	AppArmor bool `json:"appArmor,omitempty"`
 	// Packages is the package manager: "apt", "dnf", or empty.
 	Packages string `json:"packages,omitempty"`
 	// Clocks are the units that keep the clock and are active: "chrony.service", "systemd-timesyncd.service".

@@ -41,7 +41,7 @@ func BenchmarkAgainstAnsible(b *testing.B) {
 	if _, err := exec.LookPath("ansible-playbook"); err != nil {
 		b.Skip("there is no ansible-playbook: make bench installs it")
 	}
-	f := newFixture(b, "ansible", "python3", "python3-apt", "conntrack", "e2fsprogs", "ethtool", "iptables", "xfsprogs")
+	f := newFixture(b, "ansible", "python3", "python3-apt", "conntrack", "e2fsprogs", "ethtool", "iptables")
 	if err := f.Up(b.Context(), machines.UpOptions{Count: 5, NamePrefix: "m", Hardware: machines.Hardware{CPUs: 2, Memory: 4 << 30, Disk: 20 << 30}}); err != nil {
 		b.Fatal(err)
 	}

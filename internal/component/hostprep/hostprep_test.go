@@ -46,7 +46,10 @@ func load(t *testing.T, more string) *cluster.Cluster {
 func testBundle() *bundle.Bundle {
 	return &bundle.Bundle{Kubernetes: "v1.37.1", Platform: "linux/amd64", Parts: []bundle.Part{{
 		Kind: bundle.Packages, Name: "debian-12",
-		Blobs: []bundle.Blob{{Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)}, MediaType: bundle.RepositoryLayer}},
+		Blobs: []bundle.Blob{
+			{Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)}, MediaType: bundle.RepositoryLayer},
+			{Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("cd", 32)}, MediaType: bundle.DebianPackageLayer, Title: "xfsprogs_6.1.0-1_amd64.deb"},
+		},
 	}}}
 }
 
@@ -82,6 +85,7 @@ func both(f func(string) facts.Host) map[string]facts.Host {
 func TestSteps(t *testing.T) {
 	const settings = `
 hostPreparation:
+  packages: [xfsprogs]
   timeZone: Europe/Berlin
   openFiles: 2097152
   firewall: disable
@@ -246,7 +250,7 @@ func TestBundlesHaveThePackages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range needed(Input{}, "") {
+	for _, name := range needed(Input{Cluster: load(t, "")}, "") {
 		if !regexp.MustCompile(`(?m)^- ` + regexp.QuoteMeta(name) + `\b`).Match(collected) {
 			t.Errorf("distro/debian-12.yaml collects no %s", name)
 		}
@@ -291,6 +295,9 @@ func TestProblems(t *testing.T) {
 		{name: "kernel 10", change: func(f *facts.Host) { f.Kernel = "10.0" }, none: true},
 		{name: "other distribution", change: func(f *facts.Host) { f.OS = facts.OS{ID: "ubuntu", Version: "24.04", Name: "Ubuntu 24.04 LTS"} },
 			says: "it is Ubuntu 24.04 LTS, and the bundle has packages for debian-12; these have to be there: conntrack,"},
+		{name: "a package of the bundle", more: "hostPreparation: {packages: [xfsprogs]}\n", change: func(*facts.Host) {}, none: true},
+		{name: "packages of nobody", more: "hostPreparation: {packages: [xfsprogs, htop, iotop]}\n", change: func(*facts.Host) {}, blocks: true,
+			says: "asks for what the bundle does not have: htop, iotop"},
 		{name: "little memory", change: func(f *facts.Host) { f.Memory = 1 << 30 }, says: "1GiB of memory, and a control plane needs 1.66GiB"},
 		{name: "one CPU", change: func(f *facts.Host) { f.CPUs = 1 }, says: "1 CPU, and a control plane needs 2"},
 		{name: "no room", change: func(f *facts.Host) { f.Free, f.Identity.Machine = map[string]uint64{"/var/lib": 1 << 30}, "x" }, blocks: true, says: "1GiB free in /var/lib"},

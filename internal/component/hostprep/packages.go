@@ -21,7 +21,6 @@ var hostPackages = map[string]string{
 	"nftables":   "network plugins and kube-proxy write rules by it",
 	"procps":     "sysctl, and ps for people",
 	"util-linux": "losetup and nsenter, for volumes",
-	"xfsprogs":   "volumes with XFS",
 }
 
 // needed are the packages of a host, sorted.
@@ -30,6 +29,7 @@ func needed(in Input, host string) []string {
 	for name := range hostPackages {
 		names = append(names, name)
 	}
+	names = append(names, in.Cluster.HostPreparation.Packages...)
 	if in.Packages != nil {
 		names = append(names, in.Packages(host)...)
 	}
@@ -72,6 +72,20 @@ func repositories(b *bundle.Bundle) string {
 		return "no distribution"
 	}
 	return strings.Join(names, ", ")
+}
+
+// lacking are those of some packages that a bundle does not have for an operating system that it has packages for.
+func lacking(b *bundle.Bundle, o facts.OS, packages []string) []string {
+	has := map[string]bool{}
+	for _, p := range b.Parts {
+		if p.Kind == bundle.Packages && p.Name == distribution(o) {
+			for _, blob := range p.Blobs {
+				name, _, _ := strings.Cut(blob.Title, "_") // of a file called as Debian has it: name_version_architecture.deb
+				has[name] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(packages), func(name string) bool { return has[name] })
 }
 
 // packages come from the bundle; on hosts that it has none for, they have to be there already (see problems).

@@ -87,6 +87,9 @@ func system(in Input, h v1alpha1.Host, f facts.Host) []plan.Problem {
 	if !Provides(in.Bundle, f) {
 		warns("Install them by its own means", "it is %s, and the bundle has packages for %s; these have to be there: %s",
 			orUnknown(f.OS.Name), repositories(in.Bundle), strings.Join(needed(in, h.Name), ", "))
+	} else if none := lacking(in.Bundle, f.OS, in.Cluster.HostPreparation.Packages); len(none) > 0 {
+		blocks("\"kubewright bundle show --packages\" lists what it has; a bundle with more is built with them in distro/"+distribution(f.OS)+".yaml",
+			"hostPreparation.packages asks for what the bundle does not have: %s", strings.Join(none, ", "))
 	}
 	return list
 }

@@ -18,9 +18,14 @@ const (
 // containerd 2.4 and what goes with it.
 func containerd() engine {
 	return engine{
-		socket:   containerdSocket,
-		unit:     containerdUnit,
-		packages: []string{"apparmor", "ca-certificates"}, // apparmor loads the profile of containers
+		socket: containerdSocket,
+		unit:   containerdUnit,
+		packages: func(f facts.Host) []string {
+			if f.AppArmor {
+				return []string{"apparmor", "ca-certificates"} // apparmor_parser loads the profile of containers; with it comes a Python
+			}
+			return []string{"ca-certificates"}
+		},
 		programs: []string{"runc", "containerd-shim-runc-v2", "containerd", "ctr", "crictl", "cni"},
 		resources: func(in Input, f facts.Host, pause string) []resource.Resource {
 			config := resource.NewFile("/etc/containerd/config.toml", containerdConfig(in.Cluster, f, pause))

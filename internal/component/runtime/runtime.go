@@ -38,8 +38,8 @@ type engine struct {
 	socket string
 	// unit of systemd that it is.
 	unit string
-	// packages of the distribution that it needs, by Debian's names.
-	packages []string
+	// packages of the distribution that it needs on a host, by Debian's names.
+	packages func(facts.Host) []string
 	// programs of the bundle that make it up, in the order in which they come.
 	programs []string
 	// resources are what it is on a host, after its programs.
@@ -66,7 +66,7 @@ func Packages(in Input) func(host string) []string {
 		if !carries[host] {
 			return nil
 		}
-		return engineOf(in.Cluster).packages
+		return engineOf(in.Cluster).packages(in.Hosts[host])
 	}
 }
 

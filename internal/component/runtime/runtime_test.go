@@ -225,11 +225,17 @@ func TestBundlesHaveThePackages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages := Packages(Input{Cluster: load(t, "")})
+	packages := Packages(Input{Cluster: load(t, ""), Hosts: map[string]facts.Host{"cp1": {AppArmor: true}}})
 	for _, name := range packages("cp1") {
 		if !regexp.MustCompile(`(?m)^- ` + regexp.QuoteMeta(name) + `\b`).Match(collected) {
 			t.Errorf("distro/debian-12.yaml collects no %s", name)
 		}
+	}
+	if !slices.Contains(packages("cp1"), "apparmor") {
+		t.Errorf("a host that confines programs by AppArmor gets %q", packages("cp1"))
+	}
+	if got := Packages(Input{Cluster: load(t, "")})("cp1"); slices.Contains(got, "apparmor") {
+		t.Errorf("a host without AppArmor gets %q", got)
 	}
 	if got := packages("lb1"); got != nil {
 		t.Errorf("a balancer needs %q", got)
