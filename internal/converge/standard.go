@@ -53,10 +53,11 @@ func Standard(b *bundle.Bundle) Components {
 		kubelets := kubelet.Input{
 			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), RuntimeUnit: runtime.Unit(w.Cluster), AfterPrograms: w.After,
 			After: func(host string) []plan.Condition {
+				// The images have to be there: a node that is registered gets Pods at once. And a kubelet that waits long for its API server looks
+				// for it ever less often, in the end every half minute (client-go's reflectors).
 				if slices.Contains(w.Cluster.Host(host).Roles, v1alpha1.ControlPlane) {
-					return append(after(host, runtime.Step, authority.Step), placed)
+					return append(after(host, runtime.Images, authority.Step), placed)
 				}
-				// A node that is registered gets Pods at once, whose images have to be there.
 				return append(after(host, runtime.Images, authority.Step, loadbalancer.Step), joinable)
 			},
 		}
