@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -130,7 +132,9 @@ func TestCommands(t *testing.T) {
 	if err := status(t.Context(), args); code(err) != 50 || !strings.Contains(err.Error(), "flanneld has not got a subnet yet") {
 		t.Errorf("STATUS without a subnet: %v", err)
 	}
-	if err := add(t.Context(), args); err == nil || !strings.Contains(err.Error(), "flanneld has not got a subnet yet") {
+	soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := add(soon, args); err == nil || !strings.Contains(err.Error(), "flanneld has not got a subnet yet") {
 		t.Errorf("ADD without a subnet: %v", err)
 	}
 	if err := del(t.Context(), args); err != nil || called() != "" {

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/skel"
@@ -37,7 +38,7 @@ func add(ctx context.Context, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	d, err := n.current()
+	d, err := n.awaited(ctx, patience)
 	if err != nil {
 		return err
 	}
@@ -138,6 +139,29 @@ func (n network) current() (delegate, error) {
 		return delegate{}, fmt.Errorf("%s: %w", n.SubnetFile, err)
 	}
 	return n.delegate(s)
+}
+
+// patience is how long a container waits for flanneld. Where a host has just started, or joined, it is a matter of seconds; a kubelet that is refused tries
+// again after ten of them, then ever later (pod_workers.go of Kubernetes v1.37), and it waits minutes for an answer.
+const patience = 20 * time.Second
+
+// awaited is current, where flanneld may be starting.
+func (n network) awaited(ctx context.Context, within time.Duration) (delegate, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		d, err := n.current()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+			return delegate{}, err
+		case <-again.C:
+		}
+	}
 }
 
 // kept is where the delegate's configuration is kept as long as a container is attached. The ID has been checked to be a mere name.
