@@ -20,7 +20,7 @@ var probeScript string
 // probed is what has to be known of a host to start an agent there.
 type probed struct {
 	uid     int
-	system  string // as uname -sm has it
+	system  string // as uname -sm has it; empty where the program is in place, which is of its platform
 	sudo    bool
 	gzip    bool
 	inPlace bool   // the program is in Home and can be trusted
@@ -57,7 +57,7 @@ func probe(ctx context.Context, c *ssh.Client, o LaunchOptions, anew bool) (prob
 	if err != nil {
 		return f, v.fails(NoShell, fmt.Errorf("looking around: %w%s", err, v.said()), "")
 	}
-	if !anew && !f.inPlace && f.dir == "" && len(f.refused) == 0 {
+	if !anew && !f.inPlace && f.system == "" {
 		// Something is in place that cannot be trusted, so it did not look where the program could be uploaded to.
 		return probe(ctx, c, o, true)
 	}
@@ -91,7 +91,7 @@ func (v *conversation) listen(ctx context.Context) (said []string, err error) {
 // check says what is in the way of an agent.
 func (f probed) check(v *conversation) error {
 	b := v.o.Binary
-	if got := platformOf(f.system); got != b.Platform {
+	if got := platformOf(f.system); got != b.Platform && !f.inPlace {
 		return v.fails(WrongPlatform, fmt.Errorf("it is %s, and this program is for %s", f.system, b.Platform),
 			"Run Kubewright for that platform, from a computer that has it")
 	}
@@ -176,10 +176,11 @@ func parseFacts(said []string, digest string, size int64) (probed, error) {
 			f.refused = append(f.refused, r)
 		}
 	}
-	if f.uid < 0 || f.system == "" {
+	f.inPlace = !slices.ContainsFunc([]string{path.Dir(Home), Home, path.Join(Home, digest), "runs"}, func(p string) bool { return !trusted[p] })
+	// Where something is in place that cannot be trusted, it is asked again.
+	if f.uid < 0 || f.system == "" && !trusted["runs"] {
 		return f, errors.New("it does not say who is logged in and what system it is")
 	}
-	f.inPlace = !slices.ContainsFunc([]string{path.Dir(Home), Home, path.Join(Home, digest), "runs"}, func(p string) bool { return !trusted[p] })
 	return f, nil
 }
 

