@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -243,19 +242,6 @@ func (k *kubeconfigFlags) write(c *cobra.Command, file *api.Config) error {
 	}
 	_, err = fmt.Fprintf(c.ErrOrStderr(), "Wrote %s, context %s, valid for %s. Try: kubectl%s get nodes\n", path, file.CurrentContext, ui.Seconds(k.ttl), use)
 	return err
-}
-
-// writePrivate replaces a file by one that its owner alone may read, whatever was there.
-func writePrivate(path string, content []byte) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o600))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = file.Cleanup() }()
-	if _, err := file.Write(content); err != nil {
-		return err
-	}
-	return file.CloseAtomicallyReplace()
 }
 
 // readKubeconfig reads a kubeconfig; one that is not there is empty.

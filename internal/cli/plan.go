@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -117,7 +116,7 @@ func savePlan(p *plan.Plan, s plan.Saved, file string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(file, append(bytes.TrimSpace(b), '\n'), 0o600)
+	return writePrivate(file, append(bytes.TrimSpace(b), '\n'))
 }
 
 // errWorldChanged is that a saved plan is not what would be done now.

@@ -24,6 +24,21 @@ func (c *Cluster) Nodes() []v1alpha1.Host {
 	})
 }
 
+// ControlPlaneRole is the label of nodes that are control planes, and the taint that keeps Pods off them that do not tolerate it, as kubeadm has them
+// (LabelNodeRoleControlPlane in its constants).
+const ControlPlaneRole = "node-role.kubernetes.io/control-plane"
+
+// TaintsOf are those of a host's node: what the cluster file gives it, and that of control planes which are no workers.
+func TaintsOf(h v1alpha1.Host) []v1alpha1.Taint {
+	list := slices.Clone(h.Taints)
+	own := v1alpha1.Taint{Key: ControlPlaneRole, Effect: "NoSchedule"}
+	if slices.Contains(h.Roles, v1alpha1.ControlPlane) && !slices.Contains(h.Roles, v1alpha1.Worker) &&
+		!slices.ContainsFunc(list, func(t v1alpha1.Taint) bool { return t.Key == own.Key && t.Effect == own.Effect }) {
+		list = slices.Insert(list, 0, own)
+	}
+	return list
+}
+
 // APIServer is the address and port of the API server of a control plane.
 func (c *Cluster) APIServer(h v1alpha1.Host) string {
 	return net.JoinHostPort(NodeAddress(h), strconv.Itoa(c.Cluster.APIServer.Port))

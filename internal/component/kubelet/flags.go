@@ -12,9 +12,6 @@ import (
 	"github.com/kubewright/kubewright/internal/staticpod"
 )
 
-// controlPlaneTaint keeps Pods that do not tolerate it off control planes that are no workers, as kubeadm has it.
-const controlPlaneTaint = "node-role.kubernetes.io/control-plane"
-
 // environment is kubeadm-flags.env, which the unit reads: flags that have no field in the configuration (WriteKubeletDynamicEnvFile in cmd/kubeadm/app/phases/kubelet/flags.go).
 func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 	flags := map[string]string{}
@@ -24,7 +21,7 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 	if !*c.HostPreparation.Hostname && f.Hostname != h.Name {
 		flags["hostname-override"] = h.Name
 	}
-	if list := taints(h); len(list) > 0 {
+	if list := cluster.TaintsOf(h); len(list) > 0 {
 		var texts []string
 		for _, t := range list {
 			texts = append(texts, taintText(t))
@@ -44,17 +41,6 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 		flags["cloud-provider"] = c.CloudProvider
 	}
 	return fmt.Sprintf("KUBELET_KUBEADM_ARGS=%q\n", strings.Join(staticpod.Command("kubelet", flags, nil)[1:], " "))
-}
-
-// taints are those of a host's node from the first moment on.
-func taints(h v1alpha1.Host) []v1alpha1.Taint {
-	list := slices.Clone(h.Taints)
-	own := v1alpha1.Taint{Key: controlPlaneTaint, Effect: "NoSchedule"}
-	if slices.Contains(h.Roles, v1alpha1.ControlPlane) && !slices.Contains(h.Roles, v1alpha1.Worker) &&
-		!slices.ContainsFunc(list, func(t v1alpha1.Taint) bool { return t.Key == own.Key && t.Effect == own.Effect }) {
-		list = slices.Insert(list, 0, own)
-	}
-	return list
 }
 
 // taintText is a taint as Kubernetes writes it (Taint.ToString in core/v1).

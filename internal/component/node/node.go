@@ -15,11 +15,8 @@ import (
 // StepOf is the name of the step about a host's node. It is a step of the host that speaks with the API.
 func StepOf(host string) string { return "node " + host }
 
-// Labels and the taint that kubeadm gives control planes (cmd/kubeadm/app/constants of v1.37).
-const (
-	controlPlaneLabel = "node-role.kubernetes.io/control-plane"
-	noBalancerLabel   = "node.kubernetes.io/exclude-from-external-load-balancers"
-)
+// noBalancerLabel is what kubeadm gives control planes, too (LabelExcludeFromExternalLB in its constants).
+const noBalancerLabel = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 // Input is what steps are made of.
 type Input struct {
@@ -42,7 +39,7 @@ func Steps(in Input) []plan.Step {
 		}
 		s := plan.Step{
 			StepID:    plan.StepID{Host: in.Executor, Name: StepOf(h.Name)},
-			Resources: []resource.Resource{resource.Node{API: in.API, Name: h.Name, Labels: Labels(h), Taints: Taints(h)}},
+			Resources: []resource.Resource{resource.Node{API: in.API, Name: h.Name, Labels: Labels(h), Taints: taints(h)}},
 			Requires:  in.After(h.Name),
 		}
 		if in.Cluster.Network.Plugin != v1alpha1.NoPlugin { // without a plugin nodes are ready when the user's own is there
@@ -57,20 +54,17 @@ func Steps(in Input) []plan.Step {
 func Labels(h v1alpha1.Host) map[string]string {
 	labels := map[string]string{}
 	if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
-		labels[controlPlaneLabel], labels[noBalancerLabel] = "", ""
+		labels[cluster.ControlPlaneRole], labels[noBalancerLabel] = "", ""
 	}
 	maps.Copy(labels, h.Labels)
 	return labels
 }
 
-// Taints are those that the node of a host shall have.
-func Taints(h v1alpha1.Host) []resource.NodeTaint {
-	var taints []resource.NodeTaint
-	if slices.Contains(h.Roles, v1alpha1.ControlPlane) && !slices.Contains(h.Roles, v1alpha1.Worker) {
-		taints = append(taints, resource.NodeTaint{Key: controlPlaneLabel, Effect: "NoSchedule"})
+// taints are those that the node of a host shall have.
+func taints(h v1alpha1.Host) []resource.NodeTaint {
+	var list []resource.NodeTaint
+	for _, t := range cluster.TaintsOf(h) {
+		list = append(list, resource.NodeTaint{Key: t.Key, Value: t.Value, Effect: t.Effect})
 	}
-	for _, t := range h.Taints {
-		taints = append(taints, resource.NodeTaint{Key: t.Key, Value: t.Value, Effect: t.Effect})
-	}
-	return taints
+	return list
 }

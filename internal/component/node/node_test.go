@@ -16,6 +16,8 @@ kind: Cluster
 name: test
 hosts:
 - {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: cp4, address: 10.0.0.14, roles: [control-plane], taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}
+- {name: cp5, address: 10.0.0.15, roles: [control-plane]}
 - {name: cp2, address: 10.0.0.12, roles: [control-plane, worker], labels: {zone: b}}
 - {name: w1, address: 10.0.0.21, roles: [worker], labels: {zone: a, disk: ""}, taints: [{key: gpu, value: "yes", effect: NoExecute}, {key: night, effect: PreferNoSchedule}]}
 - {name: w2, address: 10.0.0.22, roles: [worker]}
@@ -38,7 +40,7 @@ func TestSteps(t *testing.T) {
 				t.Fatal(err)
 			}
 			steps := Steps(Input{
-				Cluster: model, Hosts: map[string]facts.Host{"cp1": {}, "cp2": {}, "w1": {}, "lb1": {}}, // cp3 and w2 did not answer
+				Cluster: model, Hosts: map[string]facts.Host{"cp1": {}, "cp4": {}, "cp2": {}, "w1": {}, "lb1": {}}, // cp3 and w2 did not answer
 				API: resource.API{Servers: model.APIServers("cp2")}, Executor: "cp2",
 				After: func(host string) []plan.Condition {
 					return []plan.Condition{{Name: "the kubelet of " + host + " runs"}}
