@@ -2,11 +2,8 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"maps"
@@ -320,7 +317,7 @@ func (a *agent) blob(ctx context.Context, digest string) (io.ReadCloser, error) 
 		done()
 		return nil, fmt.Errorf("nobody is there to ask for %s", digest)
 	}
-	return &verified{r: r, done: done, hash: sha256.New(), digest: digest}, nil
+	return resource.Verified(asked{r, done}, digest), nil
 }
 
 // ask asks the client for what it alone has, and waits for the answer.
@@ -381,28 +378,15 @@ func (a *agent) shared(context.Context, *sharedRequest) (*sharedReply, error) {
 	return r, nil
 }
 
-// verified fails at the end of a content that is not the one that was asked for.
-type verified struct {
-	r      *io.PipeReader
-	done   func()
-	hash   hash.Hash
-	digest string
+// asked is a blob that was asked for.
+type asked struct {
+	*io.PipeReader
+	done func()
 }
 
-func (v *verified) Read(p []byte) (int, error) {
-	n, err := v.r.Read(p)
-	v.hash.Write(p[:n])
-	if errors.Is(err, io.EOF) {
-		if got := "sha256:" + hex.EncodeToString(v.hash.Sum(nil)); got != v.digest {
-			return n, fmt.Errorf("the content of %s arrived as %s", v.digest, got)
-		}
-	}
-	return n, err
-}
-
-func (v *verified) Close() error {
-	v.done()
-	return v.r.Close()
+func (a asked) Close() error {
+	a.done()
+	return a.PipeReader.Close()
 }
 
 // put takes a blob that was asked for.

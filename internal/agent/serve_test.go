@@ -672,7 +672,7 @@ func TestBlobs(t *testing.T) {
 	short := h.file("/etc/a", strings.Repeat("x", 200_000))
 	h.blobs[short.Digest] = h.blobs[short.Digest][:150_000]
 	for what, f := range map[string]resource.File{
-		"arrived as sha256:":                wrong,
+		"is that of sha256:":                wrong,
 		"the content of " + short.Digest:    short,
 		"the store has no sha256:012345678": {Path: "/etc/a", Digest: "sha256:0123456789"},
 	} {

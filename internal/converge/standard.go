@@ -51,7 +51,8 @@ func Standard(b *bundle.Bundle) Components {
 
 		joinable := plan.After(plan.StepID{Host: executor, Name: clusterobjects.Join})
 		kubelets := kubelet.Input{
-			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), RuntimeUnit: runtime.Unit(w.Cluster), AfterPrograms: w.After,
+			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), RuntimeUnit: runtime.Unit(w.Cluster), Content: runtime.Content(w.Cluster),
+			AfterPrograms: func(host string) []plan.Condition { return after(host, runtime.Images) },
 			After: func(host string) []plan.Condition {
 				// The images have to be there: a node that is registered gets Pods at once. And a kubelet that waits long for its API server looks
 				// for it ever less often, in the end every half minute (client-go's reflectors).

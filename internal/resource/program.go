@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -28,6 +29,8 @@ type Program struct {
 	Blob string `json:"blob"`
 	// Size of the blob in bytes, to say how far it is; 0 if unknown.
 	Size int64 `json:"size,omitempty"`
+	// Near is a directory that may have the blob, as ALGORITHM/DIGITS: a container runtime's, whose images have equal layers. Then it does not travel.
+	Near string `json:"near,omitempty"`
 	// Commands are names that are links to it, beside it.
 	Commands []string `json:"commands,omitempty"`
 }
@@ -243,8 +246,25 @@ func (p Program) Apply(ctx context.Context, env *Env) error {
 	return nil
 }
 
+// install takes the blob from where it is. What is near may be gone or damaged; then it travels.
 func (p Program) install(ctx context.Context, env *Env) error {
-	blob, err := env.Blob(ctx, p.Blob)
+	near := func(_ context.Context, digest string) (io.ReadCloser, error) {
+		f, err := env.Files.Open(path.Join(p.Near, strings.Replace(digest, ":", "/", 1)))
+		if err != nil {
+			return nil, err
+		}
+		return Verified(f, digest), nil
+	}
+	if p.Near != "" {
+		if err := p.installFrom(ctx, env, near); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return p.installFrom(ctx, env, env.Blob)
+}
+
+func (p Program) installFrom(ctx context.Context, env *Env, from func(context.Context, string) (io.ReadCloser, error)) error {
+	blob, err := from(ctx, p.Blob)
 	if err != nil {
 		return fmt.Errorf("getting program %s: %w", p.Name, err)
 	}

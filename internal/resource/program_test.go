@@ -110,6 +110,47 @@ func TestProgramPutsBackWhatWasThere(t *testing.T) {
 	}
 }
 
+// What a container runtime has of it does not travel; what it has no more, or has damaged, does.
+func TestProgramFromNearby(t *testing.T) {
+	for name, c := range map[string]struct {
+		near    func(blob []byte) []byte
+		travels bool
+	}{
+		"there":   {near: func(b []byte) []byte { return b }},
+		"gone":    {near: func([]byte) []byte { return nil }, travels: true},
+		"cut off": {near: func(b []byte) []byte { return b[:len(b)-1] }, travels: true},
+		"damaged": {near: func(b []byte) []byte { return append(b, 0) }, travels: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newRootMachine(t)
+			p := testProgram(t, m, "first")
+			p.Near = "/var/lib/runtime/blobs"
+			r, err := m.Env.Blob(t.Context(), p.Blob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if has := c.near(b); has != nil {
+				file := "/var/lib/runtime/blobs/sha256/" + strings.TrimPrefix(p.Blob, "sha256:")
+				if err := m.files.Write(file, Attributes{Mode: 0o644}, bytes.NewReader(has)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			asked := len(m.blobs.asked)
+			m.apply(t, p)
+			if got := m.differs(t, p); len(got) != 0 {
+				t.Errorf("it still differs by %q", got)
+			}
+			if travelled := len(m.blobs.asked) > asked; travelled != c.travels {
+				t.Errorf("it travelled: %t; want %t", travelled, c.travels)
+			}
+		})
+	}
+}
+
 func TestProgramNoticesWhatHappensToIt(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -77,7 +77,7 @@ type Command struct {
 type ImageRecipe struct {
 	Name       string            `json:"name"`
 	Tag        string            `json:"tag"`
-	Layers     []string          `json:"layers"`   // of the distribution
+	Layers     []string          `json:"layers"`   // of the distribution, and programs of the image that have their place among them
 	Programs   []string          `json:"programs"` // of the component
 	Links      map[string]string `json:"links"`    // symbolic links to programs of it, by path
 	Entrypoint []string          `json:"entrypoint"`
@@ -156,7 +156,7 @@ func (c Component) check() error {
 func (c Component) checkLayers(layers map[string]bool) error {
 	for _, i := range c.Images {
 		for _, l := range i.Layers {
-			if !layers[l] {
+			if !layers[l] && !slices.Contains(i.Programs, l) {
 				return invalid("component %s: image %s: no distribution has a layer %s", c.name, i.Name, l)
 			}
 		}

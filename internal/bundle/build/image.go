@@ -40,7 +40,12 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 			History: v1.History{Created: created, CreatedBy: "kubewright bundle build: " + by},
 		})
 	}
+	program := func(p string) { add(built.Programs[p].Layer, c.layerAnnotations(p, built), p+" of "+built.Source) }
 	for _, l := range i.Layers {
+		if slices.Contains(i.Programs, l) {
+			program(l)
+			continue
+		}
 		layer := layers[l]
 		packages := strings.Join(layer.Packages, ", ")
 		add(layer.Layer, map[string]string{
@@ -48,7 +53,9 @@ func image(store *bundle.Store, c Component, i ImageRecipe, platform v1.Platform
 		}, "packages "+packages)
 	}
 	for _, p := range i.Programs {
-		add(built.Programs[p].Layer, c.layerAnnotations(p, built), p+" of "+built.Source)
+		if !slices.Contains(i.Layers, p) {
+			program(p)
+		}
 	}
 	if len(i.Links) > 0 {
 		links := map[string]entry{}

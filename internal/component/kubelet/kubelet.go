@@ -39,7 +39,9 @@ type Input struct {
 	RuntimeEndpoint string
 	// RuntimeUnit is its unit: "containerd.service".
 	RuntimeUnit string
-	// AfterPrograms is what the programs wait for; may be nil.
+	// Content is the directory in which the container runtime keeps what images consist of, by digest, as they travel.
+	Content string
+	// AfterPrograms is what the programs wait for: the images, with which most of it comes; may be nil.
 	AfterPrograms func(host string) []plan.Condition
 	// After is what the kubelet waits for besides its program: the container runtime and the cluster's authority, and on workers an API server with what lets kubelets join; may be nil.
 	After func(host string) []plan.Condition
@@ -53,7 +55,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		return nil, []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the bundle of Kubernetes %s has no program %s", in.Bundle.Kubernetes, name),
 			Remedy: "Build it again with \"kubewright bundle build\""}}
 	}
-	program := resource.Program{Name: name, Path: bundle.ProgramPath(name), Blob: blob.Digest.String(), Size: blob.Size, Commands: blob.Commands}
+	program := resource.Program{Name: name, Path: bundle.ProgramPath(name), Blob: blob.Digest.String(), Size: blob.Size, Near: in.Content, Commands: blob.Commands}
 	var steps []plan.Step
 	var problems []plan.Problem
 	for _, h := range in.Cluster.Nodes() {
@@ -61,7 +63,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if !answered {
 			continue
 		}
-		// It is large, and comes while other things are done; a kubelet that runs goes on with the one that it was started from.
+		// A kubelet that runs goes on with the one that it was started from.
 		first := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Programs}, Resources: []resource.Resource{program}}
 		if in.AfterPrograms != nil {
 			first.Requires = in.AfterPrograms(h.Name)

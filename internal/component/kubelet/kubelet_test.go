@@ -41,6 +41,7 @@ func input(c *cluster.Cluster, digit string, hosts map[string]facts.Host) Input 
 			Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat(digit, 64)}, Size: 1000, MediaType: bundle.ProgramLayer, Title: "kubernetes",
 			Commands: []string{"kubeadm", "kubectl", "kubelet"},
 		}}}}},
+		Content:       "/var/lib/containerd/blobs",
 		AfterPrograms: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " is prepared"}} },
 		After:         func(host string) []plan.Condition { return []plan.Condition{{Name: host + " runs containers"}} },
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -18,8 +19,9 @@ const (
 // containerd 2.4 and what goes with it.
 func containerd() engine {
 	return engine{
-		socket: containerdSocket,
-		unit:   containerdUnit,
+		socket:  containerdSocket,
+		unit:    containerdUnit,
+		content: func(root string) string { return path.Join(root, "io.containerd.content.v1.content/blobs") }, // plugins/content/local of containerd
 		packages: func(f facts.Host) []string {
 			if f.AppArmor {
 				return []string{"apparmor", "ca-certificates"} // apparmor_parser loads the profile of containers; with it comes a Python

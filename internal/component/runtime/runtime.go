@@ -38,6 +38,8 @@ type engine struct {
 	socket string
 	// unit of systemd that it is.
 	unit string
+	// content is where it keeps layers, below its root.
+	content func(root string) string
 	// packages of the distribution that it needs on a host, by Debian's names.
 	packages func(facts.Host) []string
 	// programs of the bundle that make it up, in the order in which they come.
