@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,12 @@ func TestCluster(t *testing.T) {
 	for _, m := range names {
 		before[m] = o.snapshot(t, m)
 	}
-	o.must(t, "apply", "--yes")
+	saved := filepath.Join(o.dir, "saved.plan")
+	said := o.must(t, "plan", "-o", saved)
+	made := o.run(t, "apply", "--yes", saved)
+	if made.code != 0 {
+		t.Fatalf("apply exits with %d and says:\n%s%s", made.code, made.stdout, made.stderr)
+	}
 	o.ready(t)
 	running := map[string]string{}
 	for _, m := range names {
@@ -98,7 +104,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("a second apply restarted something on %s:\n%s\n%s", m, running[m], now)
 		}
 	}
-	o.secrets(t)
+	o.secrets(t, said+made.stdout+made.stderr)
 	o.workloads(t, "m4", "m5")
 	o.seen(t)
 	o.clusterDrift(t)
@@ -294,39 +300,64 @@ func (o operator) clusterDrift(t *testing.T) {
 	o.eventually(t, "the API server of m2", kubectl+"--server=https://"+o.address(t, "m2")+":6443 get --raw /readyz", "ok")
 }
 
-// secrets searches for what must be nowhere else: keys of authorities, tokens, the keys that Secrets are encrypted with.
-func (o operator) secrets(t *testing.T) {
+// keysScript says which private keys and which key for Secrets lie on the machine that it runs on, as "FILE TEXT": a line of each is enough to find it.
+const keysScript = `
+find /etc/kubernetes /var/lib/kubelet -type f \( -name '*.key' -o -name '*.pem' \) -exec awk '/PRIVATE KEY/ {getline; print FILENAME, $1}' {} \;
+find /etc/kubernetes /var/lib/kubelet -type f -name '*.conf' -exec awk '/client-key-data:/ {print FILENAME, substr($2, 100, 64)}' {} \;
+[ ! -e /etc/kubernetes/encryption.yaml ] || awk '/secret:/ {print FILENAME, $2}' /etc/kubernetes/encryption.yaml`
+
+// sharedKeys are those that control planes share: authorities', the one that tokens of service accounts are signed with, the one that Secrets are encrypted with.
+var sharedKeys = []string{
+	"/etc/kubernetes/pki/ca.key", "/etc/kubernetes/pki/etcd/ca.key", "/etc/kubernetes/pki/front-proxy-ca.key", "/etc/kubernetes/pki/sa.key", "/etc/kubernetes/encryption.yaml",
+}
+
+// secrets searches for each private key, each token and the key that Secrets are encrypted with where they must not be: on other hosts, in journals, in the arguments and
+// environments of processes, on the operator's disk, and in what was said.
+func (o operator) secrets(t *testing.T, said string) {
 	t.Helper()
-	// A line of each key, and each token, is enough to find it.
-	script := `for f in /etc/kubernetes/pki/ca.key /etc/kubernetes/pki/etcd/ca.key /etc/kubernetes/pki/front-proxy-ca.key /etc/kubernetes/pki/sa.key; do sed -n 2p $f; done
-awk '/secret:/ {print $2}' /etc/kubernetes/encryption.yaml
-` + kubectl + `-n kube-system get secrets -o jsonpath='{range .items[?(@.type=="bootstrap.kubernetes.io/token")]}{.data.token-secret}{"\n"}{end}' | base64 -d`
-	var shared []string
-	for line := range strings.Lines(o.on(t, "m1", script)) {
-		if line = strings.TrimSpace(line); len(line) >= 16 {
-			shared = append(shared, line)
+	where := map[string][]string{} // by secret: the files, as MACHINE FILE
+	for _, m := range o.names(t) {
+		for line := range strings.Lines(o.on(t, m, keysScript)) {
+			file, secret, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if len(secret) < 32 {
+				t.Fatalf("%s: a key in %s was not understood", m, file)
+			}
+			where[secret] = append(where[secret], m+" "+file)
 		}
 	}
-	if len(shared) < 5 {
-		t.Fatalf("%d secrets were found to look for; want 5 or more", len(shared))
-	}
-	for i, secret := range shared {
-		if r := run(t, "grep", "--recursive", "--fixed-strings", "--files-with-matches", "--devices=skip", "-e", secret, o.home, o.dir); r.code != 1 {
-			t.Errorf("secret %d is on the operator's disk:\n%s%s", i, r.stdout, r.stderr)
+	leaves := 0
+	for _, files := range where {
+		_, first, _ := strings.Cut(files[0], " ")
+		switch shared := slices.Contains(sharedKeys, first); {
+		case shared && len(files) != 3:
+			t.Errorf("a key that control planes share is in %q", files)
+		case !shared && len(files) != 1:
+			t.Errorf("a key that is to stay on its host is in %q", files)
+		case !shared:
+			leaves++
 		}
+	}
+	tokens := o.kube(t, `-n kube-system get secrets -o jsonpath='{range .items[?(@.type=="bootstrap.kubernetes.io/token")]}{.data.token-secret}{"\n"}{end}' | base64 -d`)
+	if len(where)-leaves != len(sharedKeys) || leaves < 3*10+2 || len(tokens) < 16 {
+		t.Fatalf("%d keys that are shared, %d that are not and %d characters of tokens were found to look for; want %d, 32 or more, 16 or more", len(where)-leaves, leaves, len(tokens), len(sharedKeys))
+	}
+	for _, token := range strings.Fields(tokens) {
+		where[token] = nil
 	}
 	patterns := t.TempDir() // they must not be in the arguments of what looks for them
-	o.write(t, filepath.Join(patterns, "patterns"), strings.Join(shared, "\n")+"\n")
+	o.write(t, filepath.Join(patterns, "patterns"), strings.Join(slices.Sorted(maps.Keys(where)), "\n")+"\n")
+	o.write(t, filepath.Join(o.dir, "said"), said)
+	if r := run(t, "grep", "--recursive", "--fixed-strings", "--files-with-matches", "--devices=skip", "--file="+filepath.Join(patterns, "patterns"), o.home, o.dir); r.code != 1 {
+		t.Errorf("secrets are on the operator's disk:\n%s%s", r.stdout, r.stderr)
+	}
 	for _, m := range o.names(t) {
-		where := "/etc/kubernetes /var/lib/kubewright /var/lib/kubelet /var/log /tmp /run/kubewright"
-		allowed := "/etc/kubernetes/pki/ca.key|/etc/kubernetes/pki/etcd/ca.key|/etc/kubernetes/pki/front-proxy-ca.key|/etc/kubernetes/pki/sa.key|/etc/kubernetes/encryption.yaml"
 		o.copyTo(t, m, patterns, "/root/looking")
-		found := o.on(t, m, "cd /root/looking; grep -rlFD skip -f patterns "+where+" 2>/dev/null | sort; journalctl --no-pager -q | grep -cFf patterns; "+
+		found := o.on(t, m, "cd /root/looking; grep -rlFD skip -f patterns /etc /var/lib/kubewright /var/lib/kubelet /var/log /tmp /var/tmp /run/kubewright 2>/dev/null | sort; journalctl --no-pager -q | grep -cFf patterns; "+
 			"for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/cmdline 2>/dev/null; tr '\\0' '\\n' <$p/environ 2>/dev/null; done | grep -cFf patterns; rm -r /root/looking")
 		for line := range strings.Lines(found) {
 			line = strings.TrimSpace(line)
-			plane := slices.Contains([]string{"m1", "m2", "m3"}, m)
-			if line != "0" && !(plane && slices.Contains(strings.Split(allowed, "|"), line)) {
+			known := slices.ContainsFunc(slices.Collect(maps.Values(where)), func(files []string) bool { return slices.Contains(files, m+" "+line) })
+			if line != "0" && !known {
 				t.Errorf("%s has a secret where it must not be: %s", m, line)
 			}
 		}
