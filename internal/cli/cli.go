@@ -98,8 +98,8 @@ func newRoot(components Components) *cobra.Command {
 		Use:   "kubewright",
 		Short: "Builds highly available Kubernetes clusters from one file, and keeps them so",
 		Long: `Kubewright turns one file and a set of Linux machines reachable over SSH into a production, highly available
-Kubernetes cluster. So far it makes hosts ready for one, up to a container runtime with its images; the software that runs on nodes; and machines to
-try it on: local ones, on this computer.
+Kubernetes cluster. Each change is shown before it is made, can be interrupted anywhere and made again, and what was made is kept as the file says.
+It also makes the software that runs on nodes, and machines to try all of it on: local ones, on this computer.
 
 Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line or a file is wrong, nothing was
 touched; with "plan --detailed-exitcode": there is something to do · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
@@ -112,7 +112,7 @@ touched; with "plan --detailed-exitcode": there is something to do · 130 interr
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newAgent(), newApply(components), newBundle(), newKubeconfig(components), newMachines(), newPlan(components), newReset(components), newRuns(), newStatus(components), newValidate())
+	root.AddCommand(newAgent(), newApply(components), newBundle(), newExplain(), newKubeconfig(components), newMachines(), newPlan(components), newReset(components), newRuns(), newSchema(), newStatus(components), newValidate())
 	markUsageErrors(root)
 	return root
 }

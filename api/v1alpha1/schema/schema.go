@@ -1,0 +1,206 @@
+// Package schema makes the JSON Schema of cluster files from the Go types and what is written above their fields. It reads source code and knows nothing
+// of clusters; schema.json beside the types is what it made of them.
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Node is a schema, or a part of one (JSON Schema, draft 2020-12).
+type Node struct {
+	Schema      string           `json:"$schema,omitempty"`
+	Title       string           `json:"title,omitempty"`
+	Ref         string           `json:"$ref,omitempty"`
+	Type        string           `json:"type,omitempty"`
+	Description string           `json:"description,omitempty"`
+	Const       string           `json:"const,omitempty"`
+	Enum        []string         `json:"enum,omitempty"`
+	Properties  map[string]*Node `json:"properties,omitempty"`
+	Required    []string         `json:"required,omitempty"`
+	Items       *Node            `json:"items,omitempty"`
+	// Additional is false, or what values of a map are.
+	Additional any              `json:"additionalProperties,omitempty"`
+	Defs       map[string]*Node `json:"$defs,omitempty"`
+}
+
+const defs = "#/$defs/"
+
+// Generate makes the schema of a struct type of the package in a directory.
+func Generate(dir, root string) ([]byte, error) {
+	g := generator{structs: map[string]*ast.TypeSpec{}, docs: map[string]string{}, consts: map[string]string{}, texts: map[string][]string{}, defs: map[string]*Node{}}
+	if err := g.read(dir); err != nil {
+		return nil, err
+	}
+	if err := g.define(root); err != nil {
+		return nil, err
+	}
+	top := g.defs[root]
+	delete(g.defs, root)
+	top.Schema, top.Title, top.Defs = "https://json-schema.org/draft/2020-12/schema", "A cluster file of Kubewright", g.defs
+	b, err := json.MarshalIndent(top, "", "  ")
+	return append(b, '\n'), err
+}
+
+type generator struct {
+	structs map[string]*ast.TypeSpec
+	docs    map[string]string   // of types
+	consts  map[string]string   // untyped, by name
+	texts   map[string][]string // types that are text, and the constants that are of them
+	defs    map[string]*Node
+}
+
+// read finds the types and constants of a package.
+func (g generator) read(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return err
+	}
+	set := token.NewFileSet()
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(set, name, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		for _, d := range f.Decls {
+			if d, ok := d.(*ast.GenDecl); ok {
+				g.declared(d)
+			}
+		}
+	}
+	return nil
+}
+
+func (g generator) declared(d *ast.GenDecl) {
+	for _, s := range d.Specs {
+		switch s := s.(type) {
+		case *ast.TypeSpec:
+			switch t := s.Type.(type) {
+			case *ast.StructType:
+				g.structs[s.Name.Name] = s
+				g.docs[s.Name.Name] = text(d.Doc)
+			case *ast.Ident:
+				if t.Name == "string" && g.texts[s.Name.Name] == nil {
+					g.texts[s.Name.Name] = []string{}
+				}
+			}
+		case *ast.ValueSpec:
+			for i, v := range s.Values {
+				l, ok := v.(*ast.BasicLit)
+				if !ok || d.Tok != token.CONST || l.Kind != token.STRING {
+					continue
+				}
+				value, err := strconv.Unquote(l.Value)
+				if err != nil {
+					continue
+				}
+				if t, typed := s.Type.(*ast.Ident); typed {
+					g.texts[t.Name] = append(g.texts[t.Name], value)
+				} else {
+					g.consts[s.Names[i].Name] = value
+				}
+			}
+		}
+	}
+}
+
+// define makes a definition of a struct type, and of those that it consists of.
+func (g generator) define(name string) error {
+	if g.defs[name] != nil {
+		return nil
+	}
+	spec := g.structs[name]
+	if spec == nil {
+		return fmt.Errorf("there is no struct type %s", name)
+	}
+	n := &Node{Type: "object", Description: g.docs[name], Properties: map[string]*Node{}, Additional: false}
+	g.defs[name] = n
+	var wrong []error
+	for _, f := range spec.Type.(*ast.StructType).Fields.List {
+		tag := ""
+		if f.Tag != nil {
+			unquoted, err := strconv.Unquote(f.Tag.Value)
+			if err != nil {
+				return err
+			}
+			tag = reflect.StructTag(unquoted).Get("json")
+		}
+		key, options, _ := strings.Cut(tag, ",")
+		if key == "" || key == "-" || len(f.Names) != 1 {
+			wrong = append(wrong, fmt.Errorf("%s: a field has no name in files", name))
+			continue
+		}
+		field, err := g.of(f.Type)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s.%s: %w", name, key, err))
+			continue
+		}
+		if value, ok := g.consts[f.Names[0].Name]; ok && field.Type == "string" && field.Enum == nil { // Kind of a cluster is the constant Kind
+			field.Const = value
+		}
+		field.Description = lowerFirst(text(f.Doc), f.Names[0].Name, key)
+		if field.Description == "" {
+			wrong = append(wrong, fmt.Errorf("%s.%s: nothing is written above it", name, key))
+		}
+		n.Properties[key] = field
+		if options != "omitempty" {
+			n.Required = append(n.Required, key)
+		}
+	}
+	slices.Sort(n.Required)
+	return errors.Join(wrong...)
+}
+
+// of is the schema of a type.
+func (g generator) of(t ast.Expr) (*Node, error) {
+	switch t := t.(type) {
+	case *ast.StarExpr:
+		return g.of(t.X)
+	case *ast.ArrayType:
+		items, err := g.of(t.Elt)
+		return &Node{Type: "array", Items: items}, err
+	case *ast.MapType:
+		if value, ok := t.Value.(*ast.Ident); ok && value.Name == "any" {
+			return &Node{Type: "object", Additional: true}, nil
+		}
+		values, err := g.of(t.Value)
+		return &Node{Type: "object", Additional: values}, err
+	case *ast.Ident:
+		switch t.Name {
+		case "string":
+			return &Node{Type: "string"}, nil
+		case "bool":
+			return &Node{Type: "boolean"}, nil
+		case "int":
+			return &Node{Type: "integer"}, nil
+		}
+		if values, ok := g.texts[t.Name]; ok {
+			return &Node{Type: "string", Enum: values}, nil
+		}
+		return &Node{Ref: defs + t.Name}, g.define(t.Name)
+	}
+	return nil, fmt.Errorf("files have nothing of the type %T", t)
+}
+
+// text is a comment in one paragraph.
+func text(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }
+
+// lowerFirst calls a field as files do: Go's comments begin with Go's name.
+func lowerFirst(doc, name, key string) string {
+	if rest, ok := strings.CutPrefix(doc, name+" "); ok {
+		return key + " " + rest
+	}
+	return doc
+}
