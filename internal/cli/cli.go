@@ -103,7 +103,7 @@ It also makes the software that runs on nodes, and machines to try all of it on:
 
 Exit codes: 0 done · 1 failed, the message says what, where and why · 2 the command line or a file is wrong, nothing was
 touched; with "plan --detailed-exitcode": there is something to do · 130 interrupted. "machines ssh" exits as the command on the machine did.`,
-		Example:       "  kubewright bundle build\n  kubewright machines up --count 5\n  kubewright validate\n  kubewright plan\n  kubewright apply\n  kubewright status\n  kubewright kubeconfig --merge\n  kubewright runs show",
+		Example:       "  kubewright bundle build\n  kubewright machines up --count 5\n  kubewright init --from-machines\n  kubewright validate\n  kubewright plan\n  kubewright apply\n  kubewright status\n  kubewright kubeconfig --merge\n  kubewright runs show",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -112,7 +112,7 @@ touched; with "plan --detailed-exitcode": there is something to do · 130 interr
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newAgent(), newApply(components), newBundle(), newExplain(), newKubeconfig(components), newMachines(), newPlan(components), newReset(components), newRuns(), newSchema(), newStatus(components), newValidate())
+	root.AddCommand(newAgent(), newApply(components), newBundle(), newExplain(), newInit(), newKubeconfig(components), newMachines(), newPlan(components), newReset(components), newRuns(), newSchema(), newStatus(components), newValidate())
 	markUsageErrors(root)
 	return root
 }
