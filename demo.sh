@@ -18,20 +18,12 @@ machines() {
 on() { bin/kubewright machines $set ssh "$@"; }
 machines up --count 5
 
-# The machines as a cluster file. Their host keys are known from the start, so nobody is asked about them.
-list=$(bin/kubewright machines list $set -o json)
-field() { printf '%s\n' "$list" | sed -n "s/^ *\"$1\": \"\(.*\)\",*$/\1/p"; }
-address() { printf '%s\n' "$list" | grep -A 2 "\"name\": \"$1\"" | sed -n 's/^ *"address": "\(.*\)",*$/\1/p'; }
-{
-	printf 'apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: demo\nssh: {user: root, key: %s}\nhosts:\n' "$(field identityFile)"
-	for name in $(field name); do
-		case $name in m1 | m2 | m3) role=control-plane ;; *) role=worker ;; esac
-		echo "- {name: $name, address: $(address "$name"), roles: [$role]}"
-	done
-} >"$dir/cluster.yaml"
-cp "$(field knownHosts)" "$dir/home/.ssh/known_hosts"
-say "$dir/cluster.yaml"
+# The machines' host keys are known from the start, so nobody is asked about them.
+cp "$(bin/kubewright machines list $set -o json | sed -n 's/^ *"knownHosts": "\(.*\)",*$/\1/p')" "$dir/home/.ssh/known_hosts"
+rm -f "$dir/cluster.yaml"
+kw init "$dir/cluster.yaml" --name demo --from-machines $set
 cat "$dir/cluster.yaml"
+address() { sed -n "s/.*{name: $1, address: \([^,]*\),.*/\1/p" "$dir/cluster.yaml"; }
 
 kw plan "$dir/cluster.yaml" | tail -n 1
 kw apply "$dir/cluster.yaml" --yes | tail -n 2
