@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,6 +81,10 @@ func TestCluster(t *testing.T) {
 	f := newFixture(t, "cluster")
 	f.machines(t, "up", "--count", "5")
 	o := newOperator(t, f, "")
+	if err := os.Remove(filepath.Join(o.dir, "cluster.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	o.must(t, "init", "--name", "e2e", "--from-machines", "--set", f.Name())
 	names := o.names(t)
 	before := map[string][]string{}
 	for _, m := range names {
