@@ -99,6 +99,8 @@ func start(ctx context.Context, c *ssh.Client, o LaunchOptions, host probed) (*S
 			o.Progress(fmt.Sprintf("uploading the agent to %s (%s)", host.dir, megabytes(size)))
 			up = uploading
 			v.upload(content, size)
+		case line == token+" part":
+			v.taken()
 		case line == token+" cut":
 			up = cut
 		case line == token+" uploaded":
@@ -147,14 +149,17 @@ func startCommand(b *Binary, host probed, token string, size int64) string {
 	if host.gzip {
 		unpack = "| gzip -dc "
 	}
+	// Part by part, each sent when the one before was taken: what sshd cannot pass on at once it copies again with all that comes after (OpenSSH 9.2), which
+	// takes a small host longer than all the rest. So it does not matter either whether head reads ahead: nothing more is there to be read.
+	receive := fmt.Sprintf("{ { n=%d; while [ $n -gt 0 ]; do head -c %d; echo >&3; echo $t part >&3; n=$((n-1)); done; head -c %d; } %s>$d/kubewright; } 3>&1",
+		size/uploadPart, uploadPart, size%uploadPart, unpack)
 	return "/bin/sh -c '" + head + strings.Join([]string{
 		"umask 077",
 		"d=" + host.dir + "/" + scratch + "$$-$t",
 		"mkdir $d || exit 1",
 		`trap "rm -rf $d" 0; trap "exit 1" 1 2 13 15`,
 		"echo; echo $t ready",
-		// Nothing is sent after these bytes before the agent or sudo asks, so it does not matter whether head reads ahead.
-		fmt.Sprintf("head -c %d %s>$d/kubewright", size, unpack),
+		receive,
 		fmt.Sprintf("[ $(wc -c <$d/kubewright) -eq %d ] || { echo; echo $t cut; exit 1; }", b.Size),
 		// What came over SSH is what was sent, so this finds broken disks only, and may be passed over where sha256sum is not there.
 		"h=$(sha256sum <$d/kubewright 2>/dev/null)",

@@ -204,8 +204,9 @@ type conversation struct {
 	noise  []byte // the last of the lines
 	heard  int    // bytes of lines
 
-	sent    atomic.Int64 // bytes that were uploaded
-	sending int64        // of so many; 0 if that is not to be told
+	part    chan struct{} // the last part of an upload was taken
+	sent    atomic.Int64  // bytes that were uploaded
+	sending int64         // of so many; 0 if that is not to be told
 }
 
 func converse(ctx context.Context, c *ssh.Client, command, token string, o LaunchOptions) (*conversation, error) {
@@ -228,7 +229,7 @@ func converse(ctx context.Context, c *ssh.Client, command, token string, o Launc
 		if s.err != nil {
 			return nil, &LaunchError{Host: o.Host, Reason: NotStarted, Err: s.err, Remedy: "Does sshd there allow sessions (MaxSessions), and commands?"}
 		}
-		return &conversation{process: s.p, o: o, token: token}, nil
+		return &conversation{process: s.p, o: o, token: token, part: make(chan struct{}, 1)}, nil
 	}
 }
 
@@ -335,17 +336,29 @@ func (v *conversation) noPassword() error {
 	return v.fails(NoPassword, errors.New("sudo wants the user's password"), "Give it, let the user run sudo without (NOPASSWD), or log in as root")
 }
 
-// upload writes content to the command's standard input. If size is 0, its end is that of the input. What goes wrong is found by who reads it there.
+// uploadPart is how many bytes of an upload are on their way at a time.
+const uploadPart = 512 << 10
+
+// upload writes content to the command's standard input, and waits for taken after each part of it. If size is 0, its end is that of the input, and it goes as a whole. What goes
+// wrong is found by who reads it there.
 func (v *conversation) upload(content io.Reader, size int64) {
 	v.sending = size
 	go func() { // ends with the session
 		b := make([]byte, 64<<10)
 		for {
-			n, err := content.Read(b)
+			n, err := io.ReadFull(content, b)
 			if _, failed := v.p.Write(b[:n]); failed != nil {
 				return
 			}
-			v.sent.Add(int64(n))
+			if sent := v.sent.Add(int64(n)); size > 0 && n > 0 && sent%uploadPart == 0 {
+				select {
+				case <-v.part:
+				case <-v.closed:
+					return
+				case <-v.ended:
+					return
+				}
+			}
 			if err != nil {
 				break
 			}
@@ -354,6 +367,14 @@ func (v *conversation) upload(content io.Reader, size int64) {
 			_ = v.p.CloseWrite()
 		}
 	}()
+}
+
+// taken lets the next part of an upload follow.
+func (v *conversation) taken() {
+	select {
+	case v.part <- struct{}{}:
+	default: // a host says that it took more than it got; who compares sizes finds out
+	}
 }
 
 // stream is the rest of the conversation.

@@ -264,6 +264,22 @@ func TestLaunchThroughOddities(t *testing.T) {
 	}
 }
 
+// A large program goes in parts.
+func TestLaunchInParts(t *testing.T) {
+	for _, tools := range [][]string{{"sha256sum"}, {"gzip", "sha256sum"}} {
+		t.Run(strings.Join(tools, " "), func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, tools...)
+			h.script("sudo", sudoFree)
+			noise := make([]byte, 2*uploadPart) // in hexadecimal it compresses by half
+			_, _ = rand.Read(noise)
+			h.echoes(h.launch(h.program(agentEchoes+"\nexit\n# "+hex.EncodeToString(noise)), nil))
+			whole := strings.Repeat("#", uploadPart-len("#!/bin/sh\n\n")-len(agentEchoes+"\nexit\n"))
+			h.echoes(h.launch(h.program(agentEchoes+"\nexit\n"+whole), nil)) // exactly one part, if it is not compressed
+		})
+	}
+}
+
 // Several at once must not take each other's directories for forgotten ones.
 func TestLaunchAtOnce(t *testing.T) {
 	t.Parallel()
