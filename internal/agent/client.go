@@ -271,11 +271,15 @@ func (c *Client) Hello(ctx context.Context) (facts.Host, error) {
 	if err := c.call(ctx, "Hello", &helloRequest{}, &r); err != nil {
 		return facts.Host{}, err
 	}
-	took := time.Since(asked)
-	// The machine looked at its clock last, just before it answered.
-	r.Facts.ClockOffset = r.Facts.Clock.Sub(asked.Add(took))
-	r.Facts.ClockError = took
+	answered := time.Now()
+	r.Facts.ClockOffset, r.Facts.ClockError = clockOffset(r.Facts.Clock, answered, answered.Sub(asked), answered.Round(0).Sub(asked.Round(0)))
 	return r.Facts, nil
+}
+
+// clockOffset is how far a machine's clock is ahead of the one here, give or take half of uncertain: it was looked at at some moment of a question that was answered at a time here.
+// The question took so long in truth, and so long by the clock here: one that was set meanwhile, or of a computer that slept, knows less.
+func clockOffset(machine, answered time.Time, took, byClock time.Duration) (offset, uncertain time.Duration) {
+	return machine.Sub(answered.Add(-byClock / 2)), max(took, byClock) + 2*(took-byClock).Abs()
 }
 
 // Lock takes the machine's lock. If another run holds it, it says which.

@@ -68,7 +68,7 @@ type Host struct {
 	Clock time.Time `json:"clock"`
 	// ClockOffset is how far its clock is ahead of the operator's, give or take half of ClockError. Filled in by who asked.
 	ClockOffset time.Duration `json:"clockOffset"`
-	// ClockError is how long the question took.
+	// ClockError is how long the question took, and longer where the clock of who asked was set meanwhile.
 	ClockError time.Duration `json:"clockError"`
 	// Inventory is what it remembers of the cluster's hosts; control planes do.
 	Inventory *Inventory `json:"inventory,omitempty"`
