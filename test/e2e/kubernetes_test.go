@@ -307,7 +307,7 @@ func (o operator) clusterDrift(t *testing.T) {
 
 // keysScript says which private keys and which key for Secrets lie on the machine that it runs on, as "FILE TEXT": a line of each is enough to find it.
 const keysScript = `
-find /etc/kubernetes /var/lib/kubelet -type f \( -name '*.key' -o -name '*.pem' \) -exec awk '/PRIVATE KEY/ {getline; print FILENAME, $1}' {} \;
+find /etc/kubernetes /var/lib/kubelet -type f \( -name '*.key' -o -name '*.pem' \) -exec awk '/BEGIN.* PRIVATE KEY/ {getline; print FILENAME, $1}' {} \;
 find /etc/kubernetes /var/lib/kubelet -type f -name '*.conf' -exec awk '/client-key-data:/ {print FILENAME, substr($2, 100, 64)}' {} \;
 [ ! -e /etc/kubernetes/encryption.yaml ] || awk '/secret:/ {print FILENAME, $2}' /etc/kubernetes/encryption.yaml`
 
