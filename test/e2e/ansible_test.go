@@ -257,13 +257,15 @@ func newPlaybook(b *testing.B, o operator) playbook {
 func (p playbook) takeFiles(b *testing.B) {
 	b.Helper()
 	for from, to := range map[string]string{
-		"/etc/sysctl.d": "sysctl.d", "/etc/systemd/system.conf.d": "system.conf.d", "/etc/systemd/journald.conf.d": "journald.conf.d",
+		"/etc/sysctl.d/zz-kubewright.conf":                "sysctl.d/zz-kubewright.conf",
+		"/etc/systemd/system.conf.d/90-kubewright.conf":   "system.conf.d/90-kubewright.conf",
+		"/etc/systemd/journald.conf.d/90-kubewright.conf": "journald.conf.d/90-kubewright.conf",
 	} {
-		dir := filepath.Join(p.dir, "files", to)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		file := filepath.Join(p.dir, "files", to)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			b.Fatal(err)
 		}
-		p.o.write(b, filepath.Join(dir, "90-kubewright.conf"), p.o.on(b, "m1", "cat "+from+"/90-kubewright.conf")+"\n")
+		p.o.write(b, file, p.o.on(b, "m1", "cat "+from)+"\n")
 	}
 }
 
