@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -75,11 +74,8 @@ What a schema cannot say, "kubewright validate" does.`,
 type fileSchema struct{ *schema.Node }
 
 func clusterSchema() (fileSchema, error) {
-	n := &schema.Node{}
-	if err := json.Unmarshal(v1alpha1.Schema(), n); err != nil {
-		return fileSchema{}, fmt.Errorf("reading the schema of cluster files: %w", err)
-	}
-	return fileSchema{n}, nil
+	n, err := schema.Read(v1alpha1.Schema())
+	return fileSchema{n}, err
 }
 
 // explained is a field, for people and programs.
@@ -129,10 +125,7 @@ func (s fileSchema) inside(n *schema.Node) *schema.Node {
 	for n.Items != nil {
 		n = n.Items
 	}
-	if name, ok := strings.CutPrefix(n.Ref, "#/$defs/"); ok {
-		return s.Defs[name]
-	}
-	return n
+	return s.Follow(n)
 }
 
 // explain says what a field is, and what its fields are.

@@ -139,9 +139,9 @@ var said = []string{"apiVersion", "kind", "name", "hosts", "kubernetesVersion", 
 
 // everything are all other fields of a cluster, as comments, with its defaults.
 func everything(c *v1alpha1.Cluster) (string, error) {
-	s := &schema.Node{}
-	if err := json.Unmarshal(v1alpha1.Schema(), s); err != nil {
-		return "", fmt.Errorf("reading the schema of cluster files: %w", err)
+	s, err := schema.Read(v1alpha1.Schema())
+	if err != nil {
+		return "", err
 	}
 	content, err := json.Marshal(c)
 	if err != nil {
@@ -152,7 +152,7 @@ func everything(c *v1alpha1.Cluster) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	w := writer{b: &b, defs: s.Defs}
+	w := writer{b: &b, schema: s}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 		if !slices.Contains(said, name) {
 			b.WriteString("\n")
@@ -164,17 +164,17 @@ func everything(c *v1alpha1.Cluster) (string, error) {
 
 // writer writes fields as comments: taking the # away from a field, and from those that it stands in, makes it one.
 type writer struct {
-	b    *strings.Builder
-	defs map[string]*schema.Node
+	b      *strings.Builder
+	schema *schema.Node
 }
 
 func (w writer) field(indent, name string, n *schema.Node, value any) {
 	fmt.Fprintf(w.b, "#%s# %s\n", indent, n.Description)
-	if def, ok := strings.CutPrefix(n.Ref, "#/$defs/"); ok {
+	if def := w.schema.Follow(n); def != n {
 		fmt.Fprintf(w.b, "#%s%s:\n", indent, name)
 		fields, _ := value.(map[string]any)
-		for _, sub := range slices.Sorted(maps.Keys(w.defs[def].Properties)) {
-			w.field(indent+"  ", sub, w.defs[def].Properties[sub], fields[sub])
+		for _, sub := range slices.Sorted(maps.Keys(def.Properties)) {
+			w.field(indent+"  ", sub, def.Properties[sub], fields[sub])
 		}
 		return
 	}

@@ -39,6 +39,21 @@ func (criServer) StopContainer(_ context.Context, q *cri.StopContainerRequest) (
 	return nil, fmt.Errorf("%s has %d seconds", q.GetContainerId(), q.GetTimeout())
 }
 
+// serveCRI has a runtime answer until the end of the test.
+func serveCRI(t *testing.T, listener net.Listener) {
+	t.Helper()
+	s := grpc.NewServer()
+	cri.RegisterRuntimeServiceServer(s, criServer{})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	t.Cleanup(func() {
+		s.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLocalCRI(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "cri.sock")
 	endpoint := "unix://" + socket
@@ -55,16 +70,7 @@ func TestLocalCRI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer()
-	cri.RegisterRuntimeServiceServer(s, criServer{})
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(listener) }()
-	defer func() {
-		s.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
+	serveCRI(t, listener)
 	version, err := l.Version(t.Context(), endpoint)
 	for err != nil && t.Context().Err() == nil { // it tries again by itself
 		version, err = l.Version(t.Context(), endpoint)
@@ -105,16 +111,7 @@ func TestLocalCRIWaitsForASlowRuntime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer()
-	cri.RegisterRuntimeServiceServer(s, criServer{})
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(slowListener{listener, 600 * time.Millisecond}) }()
-	defer func() {
-		s.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
+	serveCRI(t, slowListener{listener, 600 * time.Millisecond})
 	l := &resource.LocalCRI{}
 	defer l.Close()
 	if _, err := l.Version(t.Context(), "unix://"+socket); err != nil {

@@ -35,6 +35,23 @@ type Node struct {
 
 const defs = "#/$defs/"
 
+// Read reads a schema that Generate made.
+func Read(content []byte) (*Node, error) {
+	n := &Node{}
+	if err := json.Unmarshal(content, n); err != nil {
+		return nil, fmt.Errorf("reading the schema of cluster files: %w", err)
+	}
+	return n, nil
+}
+
+// Follow is the definition that a part of a schema refers to, or the part itself.
+func (n *Node) Follow(part *Node) *Node {
+	if name, ok := strings.CutPrefix(part.Ref, defs); ok {
+		return n.Defs[name]
+	}
+	return part
+}
+
 // Generate makes the schema of a struct type of the package in a directory.
 func Generate(dir, root string) ([]byte, error) {
 	g := generator{structs: map[string]*ast.TypeSpec{}, docs: map[string]string{}, consts: map[string]string{}, texts: map[string][]string{}, defs: map[string]*Node{}}
