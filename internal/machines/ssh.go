@@ -117,8 +117,7 @@ func (s *Set) dial(ctx context.Context, name string) (*ssh.Client, error) {
 		return nil, err
 	}
 	address := net.JoinHostPort(st.Subnet.machine(picked[0].Index).String(), "22")
-	// A first packet that a starting machine misses is repeated after 1 s only; giving up sooner is faster.
-	conn, err := (&net.Dialer{Timeout: dialTimeout, Control: giveUpSoon}).DialContext(ctx, "tcp", address)
+	conn, err := dialPatiently(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to machine %s: %w", name, err)
 	}
@@ -136,8 +135,17 @@ func (s *Set) dial(ctx context.Context, name string) (*ssh.Client, error) {
 	return ssh.NewClient(c, channels, requests), nil
 }
 
-// dialTimeout is many times what a machine on this computer takes to accept a connection.
-const dialTimeout = 500 * time.Millisecond
+// dialPatiently connects within 3.5 s. A first packet that a starting machine misses is repeated by the kernel after 1 s
+// only; beginning anew sooner is faster. A computer that is emulated needs longer for each attempt.
+func dialPatiently(ctx context.Context, address string) (net.Conn, error) {
+	for patience := 500 * time.Millisecond; ; patience *= 2 {
+		conn, err := (&net.Dialer{Timeout: patience, Control: giveUpSoon}).DialContext(ctx, "tcp", address)
+		var timeout net.Error
+		if err == nil || ctx.Err() != nil || patience >= 2*time.Second || !errors.As(err, &timeout) || !timeout.Timeout() {
+			return conn, err
+		}
+	}
+}
 
 // giveUpSoon ends a connection when what was sent is not acknowledged for 2 s: the machine lost its power, or was cut off.
 // A busy machine's kernel still acknowledges.

@@ -326,8 +326,9 @@ func (f fixture) address(t *testing.T, machine string) string {
 }
 
 func (f fixture) answers(machine string) error {
-	// A fresh connection: one that exists may take long to notice a cut.
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	// A fresh connection: one that exists may take long to notice a cut. An emulated computer takes a second for what takes
+	// 30 ms elsewhere.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	set, err := machines.Open(machines.Config{Name: f.Name()})
 	if err != nil {
