@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +35,8 @@ type LaunchOptions struct {
 	Progress func(message string)
 	// Patience is how long a host may say nothing; 30 s if 0. The time that a person takes for a password is not counted.
 	Patience time.Duration
+
+	home string // where the program is in place; Home if empty
 }
 
 // Launch starts an agent on a host, as root, and returns the stream to it. The agent ends when the stream does.
@@ -48,32 +49,27 @@ func Launch(ctx context.Context, c *ssh.Client, o LaunchOptions) (*Stream, error
 	if o.Patience == 0 {
 		o.Patience = 30 * time.Second
 	}
-	host, err := probe(ctx, c, o, false)
-	if err != nil {
-		return nil, err
+	if o.home == "" {
+		o.home = Home
 	}
-	stream, err := start(ctx, c, o, host)
+	host, stream, err := probe(ctx, c, o, false)
 	// What is in place may have been removed since, by the agent of another version, or be broken in a way that its size does not show.
-	if refused, ok := errors.AsType[*LaunchError](err); ok && host.inPlace && refused.Reason == NotStarted && errors.Is(err, errEnded) {
+	if refused, ok := errors.AsType[*LaunchError](err); ok && host.runs && refused.Reason == NotStarted && errors.Is(err, errEnded) {
 		o.Progress("the agent in place does not start: uploading it again")
-		if host, err = probe(ctx, c, o, true); err != nil {
-			return nil, err
-		}
-		return start(ctx, c, o, host)
+		host, stream, err = probe(ctx, c, o, true)
 	}
-	return stream, err
+	if err != nil || stream != nil {
+		return stream, err
+	}
+	return start(ctx, c, o, host)
 }
 
-// start runs what the probe found, or uploads it and runs it: in one session, so that what was uploaded lies there no longer than it is run.
+// start uploads the program and runs it, in one session, so that what was uploaded lies there no longer than it is run.
 func start(ctx context.Context, c *ssh.Client, o LaunchOptions, host probed) (*Stream, error) {
 	token := newToken()
-	var content io.Reader
-	var size int64 // of the content
-	if !host.inPlace {
-		var err error
-		if content, size, err = o.Binary.content(host.gzip); err != nil {
-			return nil, &LaunchError{Host: o.Host, Reason: NotStarted, Err: err}
-		}
+	content, size, err := o.Binary.content(host.gzip)
+	if err != nil {
+		return nil, &LaunchError{Host: o.Host, Reason: NotStarted, Err: err}
 	}
 	v, err := converse(ctx, c, startCommand(o.Binary, host, token, size), token, o)
 	if err != nil {
@@ -85,16 +81,14 @@ func start(ctx context.Context, c *ssh.Client, o LaunchOptions, host probed) (*S
 	var up progress
 	for {
 		line, err := v.next(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			_ = v.Close()
 			return nil, v.explain(host, up, err)
-		case line == magicLine(token):
-			return v.stream(), nil
-		case line == magicLine(token)+"\r":
-			_ = v.Close()
-			return nil, v.fails(Terminal, errors.New("something puts a terminal between Kubewright and the agent, which changes what passes"),
-				"Remove what does so there: a ForceCommand or an odd login shell")
+		}
+		if stream, err := v.begins(line); stream != nil || err != nil {
+			return stream, err
+		}
+		switch {
 		case line == token+" ready":
 			o.Progress(fmt.Sprintf("uploading the agent to %s (%s)", host.dir, megabytes(size)))
 			up = uploading
@@ -107,6 +101,19 @@ func start(ctx context.Context, c *ssh.Client, o LaunchOptions, host probed) (*S
 			up = uploaded
 		}
 	}
+}
+
+// begins returns the stream to the agent if that begins with a line.
+func (v *conversation) begins(line string) (*Stream, error) {
+	switch line {
+	case magicLine(v.token):
+		return v.stream(), nil
+	case magicLine(v.token) + "\r":
+		_ = v.Close()
+		return nil, v.fails(Terminal, errors.New("something puts a terminal between Kubewright and the agent, which changes what passes"),
+			"Remove what does so there: a ForceCommand or an odd login shell")
+	}
+	return nil, nil
 }
 
 // progress is how far an upload is.
@@ -134,17 +141,12 @@ func promptFor(token string) string { return "kubewright-" + token + "-password"
 // startCommand is the command, for any login shell: what is within single quotes means the same to all of them as long as it has no single quotes,
 // backslashes, exclamation marks and line ends.
 func startCommand(b *Binary, host probed, token string, size int64) string {
-	run := func(program string) string {
-		if host.uid == 0 {
-			return program + " agent $t"
-		}
-		return "sudo -S -p kubewright-$t-password: -- " + program + " agent $t"
+	run := "$d/kubewright agent $t"
+	if host.uid != 0 {
+		run = "sudo -S -p kubewright-$t-password: -- " + run
 	}
 	// sudo's messages are looked at, so they are to be English.
 	head := "t=" + token + "; LC_ALL=C; export LC_ALL; "
-	if host.inPlace {
-		return "/bin/sh -c '" + head + "exec " + run(Home+"/"+b.Digest) + "'"
-	}
 	unpack := ""
 	if host.gzip {
 		unpack = "| gzip -dc "
@@ -167,7 +169,7 @@ func startCommand(b *Binary, host probed, token string, size int64) string {
 		"chmod 700 $d/kubewright",
 		"echo; echo $t uploaded",
 		// Not by exec: this shell removes the directory when the agent has ended, however it did.
-		run("$d/kubewright"),
+		run,
 	}, "; ") + "'"
 }
 

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,11 +19,11 @@ var probeScript string
 // probed is what has to be known of a host to start an agent there.
 type probed struct {
 	uid     int
-	system  string // as uname -sm has it; empty where the program is in place, which is of its platform
 	sudo    bool
+	runs    bool   // the program is in place, and was started
+	system  string // as uname -sm has it; empty where it was started
 	gzip    bool
-	inPlace bool   // the program is in Home and can be trusted
-	dir     string // to upload the program to, if it is not
+	dir     string // to upload the program to
 	refused []refusedDir
 }
 
@@ -34,56 +33,66 @@ type refusedDir struct {
 	free     int64  // bytes, where it is full
 }
 
-// probe looks at a host, in one session, and removes what earlier sessions had to leave. Anew is where what is in place is not wanted.
-func probe(ctx context.Context, c *ssh.Client, o LaunchOptions, anew bool) (probed, error) {
+// probe removes from a host what earlier sessions had to leave, and starts the agent whose program is in place, all in one session: that is what most runs
+// wait for. Where it is not in place, there is no stream, and probe says where it can be uploaded to. Anew is where what is in place is not wanted.
+func probe(ctx context.Context, c *ssh.Client, o LaunchOptions, anew bool) (probed, *Stream, error) {
 	// The script goes to the shell's input, since no quoting of several lines is the same for all login shells.
 	token := newToken()
 	v, err := converse(ctx, c, "/bin/sh -s "+scratch, token, o)
 	if err != nil {
-		return probed{}, err
+		return probed{}, nil, err
 	}
-	defer func() { _ = v.Close() }()
+	v.prompt = promptFor(token)
 	digest := o.Binary.Digest
 	if anew {
 		digest = "none"
 	}
-	script := fmt.Sprintf("t=%s home=%s digest=%s need=%d\n%s", token, Home, digest, o.Binary.room(), probeScript)
-	v.upload(strings.NewReader(script), 0)
-	said, err := v.listen(ctx)
-	if err != nil {
-		return probed{}, err
+	v.send(fmt.Sprintf("t=%s home=%s digest=%s size=%d need=%d\n%s", token, o.home, digest, o.Binary.Size, o.Binary.room(), probeScript))
+	said, stream, err := v.listen(ctx)
+	if stream != nil {
+		return probed{}, stream, nil
 	}
-	f, err := parseFacts(said, o.Binary.Digest, o.Binary.Size)
-	if err != nil {
-		return f, v.fails(NoShell, fmt.Errorf("looking around: %w%s", err, v.said()), "")
+	defer func() { _ = v.Close() }()
+	if failed, ok := errors.AsType[*LaunchError](err); ok {
+		return probed{}, nil, failed
 	}
-	if !anew && !f.inPlace && f.system == "" {
-		// Something is in place that cannot be trusted, so it did not look where the program could be uploaded to.
-		return probe(ctx, c, o, true)
+	f, errSaid := parseFacts(said)
+	switch {
+	case err != nil && f.runs:
+		return f, nil, v.explain(f, none, err)
+	case err != nil:
+		return f, nil, err
+	case errSaid != nil:
+		return f, nil, v.fails(NoShell, fmt.Errorf("looking around: %w%s", errSaid, v.said()), "")
 	}
-	return f, f.check(v)
+	return f, nil, f.check(v)
 }
 
-// listen returns what the script says, when it has ended: sshd may allow few sessions at a time.
-func (v *conversation) listen(ctx context.Context) (said []string, err error) {
-	complete := false
+// listen returns what the script says, when it has ended, since sshd may allow few sessions at a time; or the stream to an agent that it started. With
+// an error comes what it said before.
+func (v *conversation) listen(ctx context.Context) (said []string, agent *Stream, err error) {
+	complete, runs := false, false
 	for {
 		line, err := v.next(ctx)
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return nil, err
+		case err != nil && (ctx.Err() != nil || runs):
+			return said, nil, err
 		case err != nil && complete:
-			return said, nil
+			return said, nil, nil
 		case errors.Is(err, errLost):
-			return nil, v.fails(NotStarted, err, "Try again")
+			return said, nil, v.fails(NotStarted, err, "Try again")
 		case err != nil:
-			return nil, v.fails(NoShell, fmt.Errorf("the login shell did not run a command: %w%s", v.how(err), v.said()),
+			return said, nil, v.fails(NoShell, fmt.Errorf("the login shell did not run a command: %w%s", v.how(err), v.said()),
 				"Log in as a user whose shell runs commands (usermod --shell /bin/bash USER there), and remove "+
 					"what its start-up files print without end or wait for")
 		}
+		if stream, err := v.begins(line); stream != nil || err != nil {
+			return said, stream, err
+		}
 		if fact, ok := strings.CutPrefix(line, v.token+" "); ok {
 			said = append(said, fact)
-			complete = fact == "end"
+			complete = complete || fact == "end"
+			runs = runs || fact == "runs"
 		}
 	}
 }
@@ -91,14 +100,14 @@ func (v *conversation) listen(ctx context.Context) (said []string, err error) {
 // check says what is in the way of an agent.
 func (f probed) check(v *conversation) error {
 	b := v.o.Binary
-	if got := platformOf(f.system); got != b.Platform && !f.inPlace {
+	if got := platformOf(f.system); got != b.Platform {
 		return v.fails(WrongPlatform, fmt.Errorf("it is %s, and this program is for %s", f.system, b.Platform),
 			"Run Kubewright for that platform, from a computer that has it")
 	}
 	if f.uid != 0 && !f.sudo {
 		return v.fails(NoSudo, errors.New("the user is not root, and sudo is not installed"), "Install sudo there, or log in as root")
 	}
-	if f.inPlace || f.dir != "" {
+	if f.dir != "" {
 		return nil
 	}
 	var why []string
@@ -128,13 +137,9 @@ func (f probed) check(v *conversation) error {
 // plain is a path that needs no quoting in any shell.
 var plain = regexp.MustCompile(`^/[-A-Za-z0-9/._+@]*$`)
 
-// parseFacts reads what the script said. What is in place is trusted by who owns it: below directories that only root may write to, only root can
-// have put it there, and root's agents write it as a whole, synced, under the digest of what they wrote. So a power cut leaves none or all of it; its
-// size is compared for the file systems that do not keep such promises. Its digest is not: that would cost every run of every host 0.05 s (26 MB, on a
-// fast processor; starting the agent takes 0.005 s) to find what shows anyway. A program that does not start is uploaded again.
-func parseFacts(said []string, digest string, size int64) (probed, error) {
+// parseFacts reads what the script said.
+func parseFacts(said []string) (probed, error) {
 	f := probed{uid: -1}
-	trusted := map[string]bool{}
 	for _, s := range said {
 		what, rest, _ := strings.Cut(s, " ")
 		fields := strings.Fields(rest)
@@ -152,16 +157,7 @@ func parseFacts(said []string, digest string, size int64) (probed, error) {
 		case what == "gzip":
 			f.gzip = true
 		case what == "runs":
-			trusted["runs"] = true
-		case what == "stat" && len(fields) == 4:
-			mode, err := strconv.ParseUint(fields[2], 16, 32)
-			length, errLength := strconv.ParseInt(fields[3], 10, 64)
-			if err != nil || errLength != nil || fields[1] != "0" || mode&0o022 != 0 {
-				continue
-			}
-			const kind, dir, file = 0o170000, 0o040000, 0o100000
-			p := fields[0]
-			trusted[p] = mode&kind == dir || mode&kind == file && p == path.Join(Home, digest) && length == size
+			f.runs = true
 		case what == "dir" && len(fields) == 2 && plain.MatchString(fields[1]) && fields[0] == "ok":
 			f.dir = fields[1]
 		case what == "dir" && len(fields) >= 2:
@@ -176,9 +172,7 @@ func parseFacts(said []string, digest string, size int64) (probed, error) {
 			f.refused = append(f.refused, r)
 		}
 	}
-	f.inPlace = !slices.ContainsFunc([]string{path.Dir(Home), Home, path.Join(Home, digest), "runs"}, func(p string) bool { return !trusted[p] })
-	// Where something is in place that cannot be trusted, it is asked again.
-	if f.uid < 0 || f.system == "" && !trusted["runs"] {
+	if f.uid < 0 || f.system == "" && !f.runs {
 		return f, errors.New("it does not say who is logged in and what system it is")
 	}
 	return f, nil

@@ -1,47 +1,92 @@
 package agent
 
 import (
-	"slices"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFacts(t *testing.T) {
-	digest := strings.Repeat("d", 64)
-	file := Home + "/" + digest
-	inPlace := []string{
-		"uid 1000", "system Linux x86_64", "sudo", "gzip", "stat " + Dir + " 0 41ed 4096", "stat " + Home + " 0 41ed 4096", "stat " + file + " 0 81ed 100", "runs", "end",
-	}
-	f, err := parseFacts(inPlace, digest, 100)
-	if err != nil || !f.inPlace || f.uid != 1000 || !f.sudo || !f.gzip || f.system != "Linux x86_64" {
+	f, err := parseFacts([]string{"uid 1000", "sudo", "runs"})
+	if err != nil || !f.runs || f.uid != 1000 || !f.sudo { // that it was started says what system it is
 		t.Fatalf("%+v, %v", f, err)
 	}
-	inPlace = slices.Delete(inPlace, 1, 2) // that it is in place says what system it is
-	if f, err = parseFacts(inPlace, digest, 100); err != nil || !f.inPlace {
-		t.Fatalf("%+v, %v", f, err)
-	}
-	for i, changed := range map[int][]string{
-		3: {"", "stat " + Dir + " 1000 41ed 4096", "stat " + Dir + " 0 43ff 4096", "stat " + Dir + " 0 a1ff 4096", "stat " + Dir},
-		4: {"", "stat " + Home + " 1000 41ed 4096", "stat " + Home + " 0 41fd 4096"},
-		5: {"", "stat " + file + " 1000 81ed 100", "stat " + file + " 0 81fd 100", "stat " + file + " 0 81ed 99", "stat " + file + " 0 a1ed 100", "stat " + file + " 0 x 100"},
-		6: {""},
-	} {
-		for _, line := range changed {
-			said := append([]string{}, inPlace...)
-			said[i] = line
-			if f, err := parseFacts(said, digest, 100); f.inPlace {
-				t.Errorf("with %q what is in place is trusted: %v", line, err)
-			}
-		}
-	}
-	f, err = parseFacts([]string{"uid 0", "system Linux aarch64", "dir readonly /var/tmp", "dir full /tmp 300", "dir noexec /root", "dir ok /with'quote", "dir ok /run"}, digest, 100)
-	if err != nil || f.inPlace || f.dir != "/run" || len(f.refused) < 3 || f.refused[1] != (refusedDir{"/tmp", "full", 300 * 1024}) {
+	f, err = parseFacts([]string{"uid 0", "gzip", "system Linux aarch64", "dir readonly /var/tmp", "dir full /tmp 300", "dir noexec /root", "dir ok /with'quote", "dir ok /run"})
+	if err != nil || f.runs || !f.gzip || f.system != "Linux aarch64" || f.dir != "/run" || len(f.refused) < 3 || f.refused[1] != (refusedDir{"/tmp", "full", 300 * 1024}) {
 		t.Errorf("%+v, %v", f, err)
 	}
 	for _, said := range [][]string{nil, {"uid 0"}, {"uid x", "system Linux x86_64"}, {"system Linux x86_64"}, {"uid 0", "system Linux x86_64", "dir full /tmp x"}} {
-		if f, err := parseFacts(said, digest, 100); err == nil {
+		if f, err := parseFacts(said); err == nil {
 			t.Errorf("%q is understood: %+v", said, f)
 		}
+	}
+}
+
+// What is in place is started at once, if it can be trusted; otherwise it is uploaded.
+func TestLaunchInPlace(t *testing.T) {
+	type place struct{ dir, home, file string } // owner and mode of each, and size, as stat prints them
+	const size = "SIZE"
+	good := place{"0 41ed", "0 41ed", "0 81ed " + size}
+	for name, each := range map[string]struct {
+		place   place
+		uid     int
+		sudo    string
+		program string // in place; agentEchoes if empty
+		uploads bool
+	}{
+		"root":                 {place: good},
+		"sudo":                 {place: good, uid: 1000, sudo: sudoFree},
+		"sudo with a password": {place: good, uid: 1000, sudo: sudoWants},
+		"private":              {place: place{"0 41c0", "0 41e8", "0 81c0 " + size}},
+		"set-group-ID":         {place: place{"0 45ed", "0 45ed", "0 81ed " + size}},
+		"does not start":       {place: good, program: "exit 126", uploads: true},
+		"does not start, sudo": {place: good, uid: 1000, sudo: sudoFree, program: "exit 126", uploads: true},
+		"nothing is known":     {uploads: true},
+		"somebody's dir":       {place: place{"1000 41ed", good.home, good.file}, uploads: true},
+		"anybody's dir":        {place: place{"0 43ff", good.home, good.file}, uploads: true},
+		"not a dir":            {place: place{"0 a1ff", good.home, good.file}, uploads: true},
+		"somebody's home":      {place: place{good.dir, "1000 41ed", good.file}, uploads: true},
+		"a group's home":       {place: place{good.dir, "0 41fd", good.file}, uploads: true},
+		"somebody's file":      {place: place{good.dir, good.home, "1000 81ed " + size}, uploads: true},
+		"a group's file":       {place: place{good.dir, good.home, "0 81fd " + size}, uploads: true},
+		"others' file":         {place: place{good.dir, good.home, "0 81ef " + size}, uploads: true},
+		"cut":                  {place: place{good.dir, good.home, "0 81ed 99"}, uploads: true},
+		"a link":               {place: place{good.dir, good.home, "0 a1ed " + size}, uploads: true},
+		"odd":                  {place: place{good.dir, good.home, "0 x " + size}, uploads: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.script("id", fmt.Sprintf("echo %d", each.uid))
+			if each.sudo != "" {
+				h.script("sudo", each.sudo)
+			}
+			b := h.program(">uploaded; " + agentEchoes)
+			home := filepath.Join(h.dir, "lib/home")
+			if err := os.MkdirAll(home, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			program := each.program
+			if program == "" {
+				program = agentEchoes
+			}
+			h.script("lib/home/"+b.Digest, program)
+			// -L -c FORMAT DIR HOME, -c FORMAT FILE, and of file systems, -f -c FORMAT DIR
+			if err := os.Remove(filepath.Join(h.dir, "stat")); err != nil {
+				t.Fatal(err)
+			}
+			h.script("stat", fmt.Sprintf(`case "$1" in -L) printf "%%s\n%%s\n" "%s" "%s" ;; -c) echo "%s" ;; *) echo 1000000 \* 4096 / 1024 ;; esac`,
+				each.place.dir, each.place.home, strings.ReplaceAll(each.place.file, size, fmt.Sprint(b.Size))))
+			h.echoes(Launch(t.Context(), h.c, LaunchOptions{
+				Host: "h", Binary: b, Patience: 2 * time.Second, SudoPassword: h.secret, home: home,
+			}))
+			if _, err := os.Stat(filepath.Join(h.dir, "uploaded")); (err == nil) != each.uploads {
+				t.Errorf("it was uploaded: %v, want %v", err == nil, each.uploads)
+			}
+		})
 	}
 }
 

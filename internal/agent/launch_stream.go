@@ -206,7 +206,7 @@ type conversation struct {
 
 	part    chan struct{} // the last part of an upload was taken
 	sent    atomic.Int64  // bytes that were uploaded
-	sending int64         // of so many; 0 if that is not to be told
+	sending int64         // of so many; 0 where nothing is uploaded
 }
 
 func converse(ctx context.Context, c *ssh.Client, command, token string, o LaunchOptions) (*conversation, error) {
@@ -339,8 +339,12 @@ func (v *conversation) noPassword() error {
 // uploadPart is how many bytes of an upload are on their way at a time.
 const uploadPart = 512 << 10
 
-// upload writes content to the command's standard input, and waits for taken after each part of it. If size is 0, its end is that of the input, and it goes as a whole. What goes
-// wrong is found by who reads it there.
+// send writes a script to a shell's standard input, which stays open. What goes wrong is found by who reads it there.
+func (v *conversation) send(script string) {
+	go func() { _, _ = io.WriteString(v.p, script) }() // ends with the session
+}
+
+// upload writes content to the command's standard input, and waits for taken after each part of it. What goes wrong is found by who reads it there.
 func (v *conversation) upload(content io.Reader, size int64) {
 	v.sending = size
 	go func() { // ends with the session
@@ -350,7 +354,7 @@ func (v *conversation) upload(content io.Reader, size int64) {
 			if _, failed := v.p.Write(b[:n]); failed != nil {
 				return
 			}
-			if sent := v.sent.Add(int64(n)); size > 0 && n > 0 && sent%uploadPart == 0 {
+			if sent := v.sent.Add(int64(n)); n > 0 && sent%uploadPart == 0 {
 				select {
 				case <-v.part:
 				case <-v.closed:
@@ -360,11 +364,8 @@ func (v *conversation) upload(content io.Reader, size int64) {
 				}
 			}
 			if err != nil {
-				break
+				return
 			}
-		}
-		if size == 0 {
-			_ = v.p.CloseWrite()
 		}
 	}()
 }

@@ -204,6 +204,9 @@ func (h *host) launch(b *Binary, password []byte) (*Stream, error) {
 	})
 }
 
+// secret is the password that sudoWants.
+func (h *host) secret(context.Context, string) ([]byte, error) { return []byte("secret-1"), nil }
+
 // echoes checks that a stream leads to agentEchoes and ends with it.
 func (h *host) echoes(s *Stream, err error) {
 	h.t.Helper()
@@ -423,7 +426,7 @@ func TestLaunchEndsWithItsContext(t *testing.T) {
 // A login shell of any kind has to read a command as it is meant.
 func TestStartCommand(t *testing.T) {
 	b := &Binary{Digest: strings.Repeat("a", 64), Size: 5}
-	for _, p := range []probed{{uid: 0, inPlace: true}, {uid: 0, dir: "/tmp"}, {uid: 5, inPlace: true}, {uid: 5, dir: "/tmp", gzip: true}} {
+	for _, p := range []probed{{uid: 0, dir: "/tmp"}, {uid: 5, dir: "/tmp", gzip: true}} {
 		token := newToken()
 		command := startCommand(b, p, token, 4)
 		inner, ok := strings.CutPrefix(command, "/bin/sh -c '")
