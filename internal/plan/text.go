@@ -45,8 +45,8 @@ func (t *textWriter) printf(color, format string, args ...any) {
 	_, t.err = io.WriteString(t.w, s)
 }
 
-// Text writes a plan for people: by host and step, changed lines of files, why something restarts, what is unknown, and what it comes to. What is
-// the same as on a host before is only counted.
+// Text writes a plan for people: first on a few lines what it comes to, then by host and step, changed lines of files, why something restarts, what is
+// unknown. What is the same as on a host before is only counted; what is new is only named, unless all lines are asked for.
 func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	t := &textWriter{w: w, o: o}
 	for _, name := range p.Hosts {
@@ -55,6 +55,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 		}
 	}
 	t.problems(p)
+	t.overview(p)
 	shown := map[string]string{} // step and change → the host that it was shown for
 	host := ""
 	for i := range p.Steps {
@@ -152,6 +153,18 @@ func (t *textWriter) step(s *StepChange, shown map[string]string) {
 func (t *textWriter) change(r ResourceChange) {
 	switch r.Action {
 	case Create:
+		if t.o.Lines > 0 {
+			n := 0
+			for _, c := range r.Changes {
+				n += len(c.Lines)
+			}
+			lines := ""
+			if n > 0 {
+				lines = " (" + plural(n, "line") + ")"
+			}
+			t.printf(green, "    + %s%s\n", r.Resource, lines)
+			return
+		}
 		t.printf(green, "    + %s\n", r.Resource)
 	case Remove:
 		t.printf(red, "    - %s\n", r.Resource)

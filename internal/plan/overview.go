@@ -1,0 +1,158 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// overview says on a few lines, whatever the number of hosts, what a plan comes to: by step what is done to how many, and then what deserves a second
+// look. Who is tired reads this and no more.
+func (t *textWriter) overview(p *Plan) {
+	if p.Counts().Hosts == 0 {
+		return
+	}
+	t.printf(bold, "\nIn short\n")
+	rows := byStep(p)
+	var names, hosts int // columns
+	for _, r := range rows {
+		names, hosts = max(names, utf8.RuneCountInString(r.name)), max(hosts, utf8.RuneCountInString(r.on(p)))
+	}
+	for _, r := range rows {
+		t.printf("", "  %-*s  %-*s  %s\n", names, r.name, hosts, r.on(p), r.does())
+	}
+	careful := dangers(p)
+	if len(careful) == 0 {
+		return
+	}
+	t.printf(bold, "\nLook twice\n")
+	for i, d := range careful {
+		if more := len(careful) - i; !t.o.Notes && i >= maxDangers && more > 1 {
+			t.printf(d.color, "  %d more; --full shows all\n", more)
+			break
+		}
+		t.printf(d.color, "  %s: %s\n", some(d.hosts), d.what)
+	}
+}
+
+// maxDangers are shown at most in the short form.
+const maxDangers = 12
+
+// stepRow is what a step does, on all hosts that have it.
+type stepRow struct {
+	name                           string
+	hosts                          []string
+	create, update, remove, unwell int
+}
+
+func byStep(p *Plan) []*stepRow {
+	rows := map[string]*stepRow{}
+	var order []*stepRow
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if !s.Work() {
+			continue
+		}
+		r := rows[s.Name]
+		if r == nil {
+			r = &stepRow{name: s.Name}
+			rows[s.Name] = r
+			order = append(order, r)
+		}
+		r.hosts = append(r.hosts, s.Host)
+		for _, c := range s.Changes {
+			switch c.Action {
+			case Create:
+				r.create++
+			case Update:
+				r.update++
+			case Remove:
+				r.remove++
+			}
+		}
+		if len(s.Changes) == 0 {
+			r.unwell++
+		}
+	}
+	return order
+}
+
+// on are the hosts of a row.
+func (r *stepRow) on(p *Plan) string {
+	switch {
+	case len(r.hosts) > 1 && len(r.hosts) == len(p.Hosts):
+		return fmt.Sprintf("all %d hosts", len(r.hosts))
+	case len(r.hosts) > 5:
+		return plural(len(r.hosts), "host")
+	}
+	return strings.Join(r.hosts, ", ")
+}
+
+func (r *stepRow) does() string {
+	var all []string
+	for _, n := range []struct {
+		n    int
+		what string
+	}{{r.create, "to create"}, {r.update, "to change"}, {r.remove, "to remove"}, {r.unwell, "to wait for: not well"}} {
+		if n.n > 0 {
+			all = append(all, fmt.Sprintf("%d %s", n.n, n.what))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// danger is something that deserves a second look, and the hosts that it is about.
+type danger struct {
+	what, color string
+	hosts       []string
+}
+
+// dangers are what stops for a moment, the same on several hosts once, and then what goes.
+func dangers(p *Plan) []*danger {
+	groups := map[string]Group{}
+	for _, g := range p.Groups {
+		groups[g.Name] = g
+	}
+	known := map[string]*danger{}
+	var disturbed, removed []*danger
+	add := func(list *[]*danger, color, host, what string) {
+		d := known[what]
+		if d == nil {
+			d = &danger{what: what, color: color}
+			known[what] = d
+			*list = append(*list, d)
+		}
+		if !slices.Contains(d.hosts, host) {
+			d.hosts = append(d.hosts, host)
+		}
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		for _, r := range s.Changes {
+			if r.Action == Remove {
+				add(&removed, red, s.Host, fmt.Sprintf("%s goes", r.Resource))
+				continue
+			}
+			for _, c := range r.Changes {
+				if !c.Disturbs {
+					continue
+				}
+				does := "restarts"
+				if c.New == "inactive" {
+					does = "stops"
+				}
+				why := ""
+				if c.Why != "" {
+					why = " (" + c.Why + ")"
+				}
+				at := ""
+				if g, ok := groups[s.Group]; ok && len(g.Members) > 1 {
+					at = fmt.Sprintf(", %s of %s at a time", plural(g.AtOnce, "host"), g.Name)
+				}
+				add(&disturbed, yellow, s.Host, fmt.Sprintf("%s %s%s%s", r.Resource, does, why, at))
+			}
+		}
+	}
+	return append(disturbed, removed...)
+}
