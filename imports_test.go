@@ -28,7 +28,7 @@ var rows = [][]string{
 	{"internal/kube", "internal/etcd"},
 	{"internal/ssh", "internal/bundle", "internal/machines"},
 	{"internal/cluster", "internal/draft", "internal/pki", "internal/sizing"},
-	{"internal/facts", "internal/event"},
+	{"internal/facts", "internal/event", "internal/measure"},
 	{"api/v1alpha1"},
 }
 

@@ -177,7 +177,7 @@ func (h *simHost) connect(o *simOperator) (io.ReadWriteCloser, error) {
 		env := h.machine.Env(nil)
 		// What it ends with is told to whoever it works for, if they can hear it.
 		_ = agent.Serve(ctx, there, agent.ServeOptions{
-			Env:   resource.Env{Files: agentFiles{env.Files, a}, Systemd: agentSystemd{env.Systemd, a}, Kernel: agentKernel{env.Kernel, a}, Exec: env.Exec, CRI: env.CRI},
+			Env:   resource.Env{Files: agentFiles{env.Files, a}, Systemd: agentSystemd{env.Systemd, a}, Kernel: agentKernel{env.Kernel, a}, Exec: env.Exec, CRI: env.CRI, Measure: env.Measure},
 			Facts: h.facts, Lock: a,
 		})
 		cancel()

@@ -25,6 +25,7 @@ type Env struct {
 	Exec       Exec
 	CRI        CRI
 	Containerd Containerd
+	Measure    Measure
 	// Kube keeps connections to the Kubernetes API; nil makes one each time.
 	Kube *kube.Pool
 	// Blob is content by digest ("sha256:…"). What it returns is verified by then: a reader that ends without an error had the right content.

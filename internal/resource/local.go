@@ -22,7 +22,7 @@ func NewLocal(root string) (*Local, error) {
 
 // Env is the machine for resources, which want Blob and Kept besides.
 func (l *Local) Env() *Env {
-	return &Env{Files: l.Files, Systemd: l.Systemd, Kernel: l.Kernel, Exec: l.Exec, CRI: l.CRI, Containerd: LocalContainerd{l.CRI}}
+	return &Env{Files: l.Files, Systemd: l.Systemd, Kernel: l.Kernel, Exec: l.Exec, CRI: l.CRI, Containerd: LocalContainerd{l.CRI}, Measure: LocalMeasure{}}
 }
 
 // Close lets go of the connections to systemd and container runtimes, and of the root directory.

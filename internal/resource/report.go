@@ -31,6 +31,18 @@ func DecodeReport(e Encoded) (Report, error) {
 		return decode[NodesReport](e)
 	case "certificate-requests":
 		return decode[RequestsReport](e)
+	case "sync":
+		return decode[SyncReport](e)
+	case "room":
+		return decode[RoomReport](e)
+	case "listeners":
+		return decode[ListenersReport](e)
+	case "name-servers":
+		return decode[NameServersReport](e)
+	case "paths":
+		return decode[PathsReport](e)
+	case "conflicts":
+		return decode[ConflictsReport](e)
 	}
 	return nil, fmt.Errorf("report of kind %q: this agent knows none", e.Kind)
 }

@@ -2,6 +2,7 @@ package resource_test
 
 import (
 	"encoding/json"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,6 +28,8 @@ func TestReportsTravel(t *testing.T) {
 	api := resource.API{Servers: []string{"10.0.0.11:6443"}}
 	for _, r := range []resource.Report{
 		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
+		resource.SyncReport{Dir: "/var/lib/etcd", Limit: time.Second}, resource.RoomReport{Dirs: []string{"/"}}, resource.ListenersReport{}, resource.NameServersReport{Servers: []string{"192.0.2.1"}},
+		resource.PathsReport{To: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, resource.ConflictsReport{Own: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 	} {
 		e, err := resource.EncodeReport(r)
 		if err != nil {

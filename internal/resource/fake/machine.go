@@ -81,6 +81,7 @@ type Machine struct {
 	offset   time.Duration
 	programs map[string]Program
 	runtimes map[string]*Runtime // by endpoint
+	measured Measured
 }
 
 // Program is what a program does.
@@ -114,7 +115,7 @@ func New(hostname string, contents *Contents) *Machine {
 
 // Env is the machine for resources. Kept is for the caller to set.
 func (m *Machine) Env(blob func(ctx context.Context, digest string) (io.ReadCloser, error)) *resource.Env {
-	return &resource.Env{Files: files{m}, Systemd: systemd{m}, Kernel: kernel{m}, Exec: programs{m}, CRI: runtimes{m}, Blob: blob}
+	return &resource.Env{Files: files{m}, Systemd: systemd{m}, Kernel: kernel{m}, Exec: programs{m}, CRI: runtimes{m}, Measure: measurements{m}, Blob: blob}
 }
 
 // before asks whether something may be done.
