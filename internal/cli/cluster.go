@@ -41,6 +41,7 @@ type clusterFlags struct {
 	accept                                 bool
 	lockTimeout                            time.Duration
 	changes                                bool // the command changes hosts: it takes the locks, and is recorded
+	bundleOptional                         bool // the command goes on without a bundle
 }
 
 // add adds them; shorthand is that of --output.
@@ -73,9 +74,11 @@ type work struct {
 	*converge.Session
 	cluster *cluster.Cluster
 	bundle  *bundle.Bundle // nil if the command has no use for one
-	saved   plan.Saved     // what a plan of this would be saved with
-	view    ui.View
-	runID   string
+	// noBundle is why there is none, for a command that goes on without.
+	noBundle string
+	saved    plan.Saved // what a plan of this would be saved with
+	view     ui.View
+	runID    string
 
 	events event.Sink
 	close  []func()
@@ -148,8 +151,11 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	}
 	o := converge.Options{Cluster: w.cluster, LockTimeout: f.lockTimeout}
 	if f.store != "" {
-		if err := f.openBundle(ctx, w, in, &o); err != nil {
+		err := f.openBundle(ctx, w, in, &o)
+		if err != nil && (!f.bundleOptional || errors.As(err, &usageError{}) || ctx.Err() != nil) {
 			return nil, err
+		} else if err != nil {
+			w.noBundle = err.Error()
 		}
 	}
 	if w.runID, err = converge.NewRunID(time.Now()); err != nil {

@@ -1,0 +1,188 @@
+package converge
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// Outcome of a check.
+type Outcome string
+
+// The outcomes. What could not be found out is none of the others.
+const (
+	Pass       Outcome = "pass"
+	Warn       Outcome = "warn"
+	Fail       Outcome = "fail"
+	NotChecked Outcome = "unknown"
+)
+
+// Check is something that was looked at before a change. As JSON its fields stay as they are; new ones may come.
+type Check struct {
+	// Name of what was looked at: "disk latency".
+	Name string `json:"name"`
+	// Host that it is about; empty if it is about the cluster.
+	Host    string  `json:"host,omitempty"`
+	Outcome Outcome `json:"outcome"`
+	// Value is what was found, with units: "99 % of syncs take 1.2 ms or less".
+	Value string `json:"value,omitempty"`
+	// Message says why it is not well, and Remedy what to do.
+	Message string `json:"message,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+	// worse than others of its name the higher it is: of many hosts, the value of the worst is shown.
+	worse float64
+}
+
+// Checks are what was found before a change.
+type Checks struct {
+	// Cluster is its name.
+	Cluster string    `json:"cluster"`
+	Time    time.Time `json:"time"`
+	// Ready says that nothing fails and all is known; warnings do not count.
+	Ready bool `json:"ready"`
+	// Checks by name, in the order in which they are shown, and by host in the order of the cluster file.
+	Checks []Check `json:"checks"`
+}
+
+// Worst is the one of some checks of which the value says most: the one that is furthest from what is wanted.
+func Worst(list []Check) Check {
+	return slices.MaxFunc(list, func(a, b Check) int {
+		switch {
+		case a.worse < b.worse:
+			return -1
+		case a.worse > b.worse:
+			return 1
+		}
+		return 0
+	})
+}
+
+// surveyed is all that was found out. What is not there has the zero value, and why in Failed of found.
+type surveyed struct {
+	cluster *cluster.Cluster
+	now     time.Time
+	hosts   map[string]facts.Host
+	missing map[string]string         // why others did not answer
+	found   map[string]resource.Found // by host
+	lost    map[string]string         // why a host that answered said no more
+	plan    *plan.Plan                // nil if there could be none
+	noPlan  string                    // why
+}
+
+// What is measured for how long.
+const (
+	// surveyTime is how long hosts may take for all of it.
+	surveyTime = 60 * time.Second
+	syncTime   = 3 * time.Second
+	nameTime   = 3 * time.Second
+	arpTime    = 2 * time.Second
+	// askedName is one that all name servers can say something about: who looks after it is known to all of them that reach the outside, and the others can say that they do not.
+	askedName = "kubernetes.io."
+	// maxPaths are how many other hosts each sends packets to: the control planes, and the next ones in the file. All pairs of thousands would be a flood.
+	maxPaths = 8
+)
+
+// etcdData is where members of etcd have their data, as with kubeadm.
+const etcdData = "/var/lib/etcd"
+
+// roomDirs are those that the node software fills.
+var roomDirs = []string{"/", "/var", "/var/lib", etcdData, "/var/lib/kubelet", "/var/lib/containerd", "/var/log", "/run", "/tmp"}
+
+// Check looks at everything that can be known before a change, without locks, and changes nothing. noPlan says why there can be no plan; empty if there can.
+func (s *Session) Check(ctx context.Context, noPlan string) (Checks, error) {
+	v, err := s.survey(ctx, noPlan)
+	if err != nil {
+		return Checks{}, err
+	}
+	return v.checks(), ctx.Err()
+}
+
+func (s *Session) survey(ctx context.Context, noPlan string) (surveyed, error) {
+	v := surveyed{now: time.Now(), found: map[string]resource.Found{}, lost: map[string]string{}, noPlan: noPlan}
+	v.hosts, v.missing = s.Facts()
+	v.cluster = complete(s.o.Cluster, v.hosts)
+	var mu sync.Mutex
+	err := s.fleet.each(ctx, func(m *member) {
+		h := v.cluster.Host(m.host.Name)
+		if _, answered := v.hosts[m.host.Name]; !answered || h == nil {
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, surveyTime)
+		defer cancel()
+		client, err := s.fleet.connected(limited, h.Name)
+		var found resource.Found
+		if err == nil {
+			found, err = client.Look(limited, v.measures(*h))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		v.found[h.Name] = found
+		if err != nil {
+			v.lost[h.Name] = err.Error()
+		}
+	})
+	if err != nil || noPlan != "" {
+		return v, err
+	}
+	// After measuring: both want the disk.
+	p, err := s.Plan(ctx)
+	if ctx.Err() != nil {
+		return v, ctx.Err()
+	}
+	if err != nil {
+		v.noPlan = err.Error()
+	}
+	v.plan = p
+	return v, nil
+}
+
+// measures are what is to be measured on a host.
+func (v *surveyed) measures(h v1alpha1.Host) []resource.Report {
+	reports := []resource.Report{
+		resource.RoomReport{Dirs: roomDirs}, resource.ListenersReport{}, resource.NameServersReport{Servers: v.hosts[h.Name].NameServers, Name: askedName, Limit: nameTime},
+		resource.PathsReport{To: v.others(h)}, resource.ConflictsReport{Own: addressesOf(h), Wait: arpTime},
+	}
+	if slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name }) {
+		reports = append(reports, syncOf)
+	}
+	return reports
+}
+
+// syncOf is what is measured of the disk of a member of etcd.
+var syncOf = resource.SyncReport{Dir: etcdData, Limit: syncTime}
+
+func addressesOf(h v1alpha1.Host) []netip.Addr {
+	var list []netip.Addr
+	for _, s := range h.InternalAddresses {
+		if a, err := netip.ParseAddr(s); err == nil {
+			list = append(list, a.Unmap())
+		}
+	}
+	return list
+}
+
+// others are the addresses that a host sends packets to.
+func (v *surveyed) others(h v1alpha1.Host) []netip.Addr {
+	hosts := v.cluster.With(v1alpha1.ControlPlane)
+	at := slices.IndexFunc(v.cluster.Hosts, func(o v1alpha1.Host) bool { return o.Name == h.Name })
+	hosts = append(hosts, v.cluster.Hosts[at+1:]...)
+	hosts = append(hosts, v.cluster.Hosts[:max(at, 0)]...)
+	var to []netip.Addr
+	seen := map[string]bool{h.Name: true}
+	for _, o := range hosts {
+		if _, answered := v.hosts[o.Name]; !answered || seen[o.Name] || len(seen) > maxPaths {
+			continue
+		}
+		seen[o.Name] = true
+		to = append(to, addressesOf(o)...)
+	}
+	return to
+}

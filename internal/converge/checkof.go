@@ -1,0 +1,375 @@
+package converge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/measure"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+	"github.com/kubewright/kubewright/internal/sizing"
+)
+
+// Names of checks, which causes are found by.
+const (
+	checkReached   = "reached"
+	checkSystem    = "system"
+	checkPrepared  = "preparation"
+	checkPossible  = "possible"
+	checkClock     = "clock"
+	checkAddress   = "address"
+	checkPorts     = "ports"
+	checkDisk      = "disk latency"
+	checkRoom      = "room"
+	checkNames     = "name servers"
+	checkPath      = "packet size"
+	checkProcessor = "processors"
+	checkMemory    = "memory"
+	checkBundle    = "bundle"
+)
+
+// checks are made of what was found out. It is pure.
+func (v *surveyed) checks() Checks {
+	all := Checks{Cluster: v.cluster.Name, Time: v.now.UTC().Truncate(time.Second), Checks: []Check{}}
+	add := func(list ...Check) { all.Checks = append(all.Checks, list...) }
+	each := func(name string, of func(v1alpha1.Host, facts.Host) []Check) {
+		for _, h := range v.cluster.Hosts {
+			f, answered := v.hosts[h.Name]
+			if !answered {
+				continue
+			}
+			for _, c := range of(h, f) {
+				c.Name, c.Host = name, h.Name
+				add(c)
+			}
+		}
+	}
+	add(v.reached()...)
+	each(checkSystem, func(_ v1alpha1.Host, f facts.Host) []Check { return []Check{system(f)} })
+	each(checkProcessor, v.processors)
+	each(checkMemory, v.memory)
+	each(checkRoom, v.room)
+	each(checkDisk, v.disk)
+	each(checkClock, func(_ v1alpha1.Host, f facts.Host) []Check { return []Check{clock(f)} })
+	each(checkNames, v.nameServers)
+	each(checkAddress, v.conflicts)
+	each(checkPath, v.paths)
+	each(checkPorts, v.ports)
+	add(v.planned()...)
+	all.Ready = !slices.ContainsFunc(all.Checks, func(c Check) bool { return c.Outcome == Fail || c.Outcome == NotChecked })
+	return all
+}
+
+func pass(value string, worse float64) []Check {
+	return []Check{{Outcome: Pass, Value: value, worse: worse}}
+}
+
+func (v *surveyed) reached() []Check {
+	var list []Check
+	for _, h := range v.cluster.Hosts {
+		c := Check{Name: checkReached, Host: h.Name, Outcome: Pass, Value: "by SSH, and an agent runs as root"}
+		if why, missing := v.missing[h.Name]; missing {
+			c = Check{Name: c.Name, Host: h.Name, Outcome: Fail, Message: strings.TrimPrefix(why, h.Name+": "), Remedy: "Until it can be reached, nothing is known of it and nothing done on it"}
+		} else if why := v.lost[h.Name]; why != "" {
+			c = Check{Name: c.Name, Host: h.Name, Outcome: NotChecked, Message: strings.TrimPrefix(why, h.Name+": "), Remedy: "Ask again"}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func system(f facts.Host) Check {
+	return Check{Outcome: Pass, Value: fmt.Sprintf("%s, Linux %s, %s, systemd %d, control groups %d", cmp.Or(f.OS.Name, "an unknown distribution"), f.Kernel, f.Arch, f.Systemd, f.Cgroup)}
+}
+
+// wanted is what a host should have for the size of the cluster.
+func (v *surveyed) wanted(h v1alpha1.Host) (m sizing.Machine, known bool) {
+	s, err := sizing.For(max(len(v.cluster.Nodes()), 1), 110)
+	if err != nil {
+		return m, false
+	}
+	member := slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name })
+	switch {
+	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
+		return s.ControlPlane, true
+	case member:
+		return s.Etcd.Machine, true
+	}
+	return m, false
+}
+
+const sizingRemedy = "It will do for trying things out; \"kubewright size\" says what the figures are for and where they come from"
+
+func (v *surveyed) processors(h v1alpha1.Host, f facts.Host) []Check {
+	value := fmt.Sprintf("%d", f.CPUs)
+	if want, known := v.wanted(h); known && f.CPUs < want.CPUs {
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %d, and a host of its roles should have %d in a cluster of %d nodes", f.CPUs, want.CPUs, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
+	}
+	return pass(value, -float64(f.CPUs))
+}
+
+// memoryShare of what a machine is sold with is what its kernel gives away at least.
+const memoryShare = 0.9
+
+func (v *surveyed) memory(h v1alpha1.Host, f facts.Host) []Check {
+	value := units.BytesSize(float64(f.Memory))
+	if want, known := v.wanted(h); known && float64(f.Memory) < memoryShare*1e9*float64(want.Memory) {
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s, and a host of its roles should have %d GB in a cluster of %d nodes", value, want.Memory, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
+	}
+	return pass(value, -float64(f.Memory))
+}
+
+// unfound is that something could not be found out.
+func unfound(why string) []Check {
+	return []Check{{Outcome: NotChecked, Message: why, Remedy: "Ask again"}}
+}
+
+// Shares of a file system that are free. Kubelets delete images when less than imageFree is, and evict Pods when less than evictFree is, by default
+// (imageGCHighThresholdPercent 85 and evictionHard nodefs.available 10 %, imagefs.available 15 % in kubelet.config.k8s.io/v1beta1).
+const (
+	imageFree = 0.15
+	evictFree = 0.10
+	filesFree = 0.05
+)
+
+func (v *surveyed) room(h v1alpha1.Host, _ facts.Host) []Check {
+	var rooms []measure.Room
+	if why := v.found[h.Name].Get(resource.RoomReport{}.ID(), &rooms); why != "" {
+		return unfound(why)
+	}
+	var list []Check
+	fullest := Check{Outcome: Pass}
+	for _, r := range rooms {
+		if r.Size == 0 || strings.HasPrefix(r.Dir, "/run") || r.Dir == "/tmp" && !r.ReadOnly && r.Free > 64<<20 {
+			continue
+		}
+		free := float64(r.Free) / float64(r.Size)
+		value := fmt.Sprintf("%s of %s free in %s", units.BytesSize(float64(r.Free)), units.BytesSize(float64(r.Size)), r.Dir)
+		switch {
+		case r.ReadOnly:
+			list = append(list, Check{Outcome: Fail, Value: value, Message: "nothing can be written to " + r.Dir + ": its file system is read-only", Remedy: "See in \"dmesg\" whether the disk is broken, and mount it anew"})
+		case r.Files > 0 && float64(r.FreeFiles) < filesFree*float64(r.Files):
+			list = append(list, Check{Outcome: Fail, Value: value, Message: fmt.Sprintf("the file system of %s can hold only %d more files of %d", r.Dir, r.FreeFiles, r.Files),
+				Remedy: "Find the directory with very many files (du --inodes) and clear it"})
+		case free < evictFree:
+			list = append(list, Check{Outcome: Fail, Value: value, Message: fmt.Sprintf("only %s: kubelets evict Pods when less than %.0f %% are free", value, evictFree*100), Remedy: "Make room: old logs, unused images (\"crictl rmi --prune\"), what others left"})
+		case free < imageFree:
+			list = append(list, Check{Outcome: Warn, Value: value, Message: fmt.Sprintf("only %s: kubelets delete images when less than %.0f %% are free", value, imageFree*100), Remedy: "Make room, or give it a larger disk"})
+		case fullest.Value == "" || -free > fullest.worse:
+			fullest.Value, fullest.worse = value, -free
+		}
+	}
+	if len(list) > 0 {
+		return list
+	}
+	return []Check{fullest}
+}
+
+// What etcd wants of its disk: 99 % of syncs within 10 ms (etcd's FAQ v3.6, "What does the etcd warning 'apply entries took too long' mean?", of
+// wal_fsync_duration_seconds). With a tenth of a heartbeat interval of 100 ms gone for each, twice as much makes leaders change.
+const (
+	maxSync    = 10 * time.Millisecond
+	brokenSync = 100 * time.Millisecond
+	// leastSyncs are needed to speak of 99 %.
+	leastSyncs = 100
+)
+
+func (v *surveyed) disk(h v1alpha1.Host, _ facts.Host) []Check {
+	if !slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name }) {
+		return nil
+	}
+	var s measure.Syncs
+	if why := v.found[h.Name].Get(syncOf.ID(), &s); why != "" {
+		return unfound(why)
+	}
+	value := fmt.Sprintf("99 %% of syncs in %s take %s or less", s.Dir, milliseconds(s.P99))
+	remedy := "Give etcd a disk of its own, an SSD; see what else writes to this one"
+	switch {
+	case s.Count < leastSyncs:
+		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("in %s its disk took only %d syncs of 2.3 kB in %s: etcd does not work with that", s.Dir, s.Count, syncTime), Remedy: remedy}}
+	case s.P99 > brokenSync:
+		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("%s; etcd wants %s, and loses its leaders at this", value, milliseconds(maxSync)), Remedy: remedy}}
+	case s.P99 > maxSync:
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("%s; etcd wants %s", value, milliseconds(maxSync)), Remedy: remedy}}
+	}
+	return pass(value, float64(s.P99))
+}
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
+}
+
+// maxClock is how far clocks may be off: etcd warns of a second between members, and certificates are valid from a moment on.
+const maxClock = time.Second
+
+func clock(f facts.Host) Check {
+	off := f.ClockOffset.Abs() - f.ClockError/2
+	value := fmt.Sprintf("off by %s, give or take %s", milliseconds(f.ClockOffset.Abs()), milliseconds(f.ClockError/2))
+	if off > maxClock {
+		way := "ahead of"
+		if f.ClockOffset < 0 {
+			way = "behind"
+		}
+		return Check{Outcome: Warn, Value: value, Message: fmt.Sprintf("its clock is %s %s this computer's", off.Round(100*time.Millisecond), way),
+			Remedy: "Set it, or have \"kubewright apply\" make chrony keep it (timeSync in the cluster file); see that this computer's is right"}
+	}
+	return Check{Outcome: Pass, Value: value, worse: float64(off)}
+}
+
+func (v *surveyed) nameServers(h v1alpha1.Host, f facts.Host) []Check {
+	if len(f.NameServers) == 0 {
+		return []Check{{Outcome: Warn, Value: "none", Message: "/etc/resolv.conf names no name server, so Pods know the names of the cluster alone", Remedy: "Name one there, if the cluster shall know others' names"}}
+	}
+	var list []measure.NameServer
+	if why := v.found[h.Name].Get(resource.NameServersReport{}.ID(), &list); why != "" {
+		return unfound(why)
+	}
+	var dead []string
+	var slowest time.Duration
+	for _, n := range list {
+		if n.Why != "" {
+			dead = append(dead, fmt.Sprintf("%s (%s)", n.Address, n.Why))
+		}
+		slowest = max(slowest, n.Took)
+	}
+	remedy := "Mend it, or name another in /etc/resolv.conf: each question to it costs seconds first. Without internet, take out those that nobody reaches"
+	switch {
+	case len(dead) == len(list):
+		return []Check{{Outcome: Warn, Message: "no name server answers: " + strings.Join(dead, ", "), Remedy: remedy}}
+	case len(dead) > 0:
+		return []Check{{Outcome: Warn, Message: "of its name servers do not answer: " + strings.Join(dead, ", "), Remedy: remedy}}
+	}
+	return pass(fmt.Sprintf("%d, within %s", len(list), milliseconds(slowest)), float64(slowest))
+}
+
+func (v *surveyed) conflicts(h v1alpha1.Host, _ facts.Host) []Check {
+	var list []measure.Conflict
+	if why := v.found[h.Name].Get(resource.ConflictsReport{}.ID(), &list); why != "" {
+		return unfound(why)
+	}
+	for _, c := range list {
+		if c.Hardware != "" {
+			return []Check{{Outcome: Fail, Message: fmt.Sprintf("somebody else has its address %s, too: a machine whose network card is %s", c.Address, c.Hardware),
+				Remedy: "Find that machine (the switch knows where the card is), and give one of them another address"}}
+		}
+		if c.Why != "" {
+			return unfound(fmt.Sprintf("%s: %s", c.Address, c.Why))
+		}
+	}
+	return pass("nobody else has its addresses", 0)
+}
+
+// vxlanOverhead is what flannel takes off (pkg/backend/vxlan of v0.28): outer headers of Ethernet, IP, UDP and VXLAN; with IPv6 20 more.
+const vxlanOverhead = 50
+
+func (v *surveyed) paths(h v1alpha1.Host, _ facts.Host) []Check {
+	var list []measure.Path
+	if why := v.found[h.Name].Get(resource.PathsReport{}.ID(), &list); why != "" {
+		return unfound(why)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	names := map[string]string{}
+	for _, o := range v.cluster.Hosts {
+		for _, a := range addressesOf(o) {
+			names[a.String()] = o.Name
+		}
+	}
+	var silent, short, unknown []string
+	shortest, sends := 0, 0
+	var slowest time.Duration
+	for _, p := range list {
+		to := cmp.Or(names[p.To.String()], p.To.String())
+		switch {
+		case p.Why != "":
+			unknown = append(unknown, to+": "+p.Why)
+		case !p.Answers:
+			silent = append(silent, to)
+		default:
+			slowest, sends = max(slowest, p.Took), max(sends, p.Sends)
+			if p.Carries < p.Sends {
+				short = append(short, fmt.Sprintf("to %s %d bytes", to, p.Carries))
+			}
+			if shortest == 0 || p.Carries < shortest {
+				shortest = p.Carries
+			}
+		}
+	}
+	var checks []Check
+	switch {
+	case len(unknown) > 0:
+		checks = append(checks, unfound(strings.Join(unknown, "; "))...)
+	case len(short) > 0 && !v.fits(shortest):
+		checks = append(checks, Check{Outcome: Fail, Message: fmt.Sprintf("its interface sends packets of %d bytes, and shorter ones arrive: %s. Large answers will hang", sends, strings.Join(short, ", ")),
+			Remedy: fmt.Sprintf("Mend the network (MTU of interfaces, switches, tunnels), or say network.mtu: %d in the cluster file and give the hosts' interfaces an MTU of %d", max(shortest-vxlanOverhead, 0), shortest)})
+	case len(silent) > 0:
+		checks = append(checks, Check{Outcome: Warn, Message: "no answer to ping from " + strings.Join(silent, ", ") + ", so which packets arrive there is not known", Remedy: "If a firewall drops ICMP, let it pass: hosts learn from it how long packets may be"})
+	default:
+		checks = pass(fmt.Sprintf("%d bytes to %d others, the furthest %s away", shortest, len(list), milliseconds(slowest)), float64(slowest))
+	}
+	return checks
+}
+
+// fits says whether Pods' packets, with what is put around them, are no longer than paths carry.
+func (v *surveyed) fits(carries int) bool {
+	n := v.cluster.Network
+	if n.MTU == 0 {
+		return false
+	}
+	if n.Plugin == v1alpha1.Flannel && n.Flannel.Backend == v1alpha1.VXLAN {
+		return n.MTU+vxlanOverhead <= carries
+	}
+	return n.MTU <= carries
+}
+
+func (v *surveyed) ports(h v1alpha1.Host, _ facts.Host) []Check {
+	var list []measure.Listener
+	if why := v.found[h.Name].Get(resource.ListenersReport{}.ID(), &list); why != "" {
+		return unfound(why)
+	}
+	needed := portsOf(v.cluster, h)
+	if who := taken(needed, list); len(who) > 0 {
+		return []Check{{Outcome: Fail, Message: "it needs ports that others have: " + strings.Join(who, "; "), Remedy: "Stop what has them there, or have it use others"}}
+	}
+	return pass(fmt.Sprintf("%d are free, or the cluster's already", len(needed)), float64(len(needed)))
+}
+
+// planned are the problems that components have with hosts, and what cannot be made so.
+func (v *surveyed) planned() []Check {
+	if v.plan == nil {
+		return []Check{{Name: checkBundle, Outcome: Fail, Message: v.noPlan, Remedy: "Without one there is no plan, and what stands in its way is not known"}}
+	}
+	var list []Check
+	for _, p := range v.plan.Problems {
+		c := Check{Name: checkPrepared, Host: p.Host, Outcome: Warn, Message: p.Message, Remedy: p.Remedy}
+		switch {
+		case p.Blocks:
+			c.Outcome = Fail
+		case p.Remedy == "":
+			continue // to be known, and harmless
+		}
+		list = append(list, c)
+	}
+	remarks := func(of func(*plan.StepChange) []plan.Remark, o Outcome, what string) {
+		for i := range v.plan.Steps {
+			s := &v.plan.Steps[i]
+			for _, r := range of(s) {
+				list = append(list, Check{Name: checkPossible, Host: s.Host, Outcome: o, Message: fmt.Sprintf("%s: %s %s: %s", s.Name, r.Resource, what, r.Text), Remedy: "\"kubewright plan\" shows where"})
+			}
+		}
+	}
+	remarks(func(s *plan.StepChange) []plan.Remark { return s.Blocked }, Fail, "cannot be made so")
+	remarks(func(s *plan.StepChange) []plan.Remark { return s.Unknown }, NotChecked, "is unknown")
+	if len(list) == 0 {
+		list = append(list, Check{Name: checkPossible, Outcome: Pass, Value: "all that the cluster file asks for can be made so"})
+	}
+	return list
+}
