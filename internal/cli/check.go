@@ -160,32 +160,49 @@ func found(list []converge.Check) string {
 // remark is what was said of some hosts.
 type remark struct{ hosts, message, remedy string }
 
-// alike are checks with an outcome, those that say the same of several hosts once.
+// alike are checks with an outcome: those that say the same of several hosts once, and of those that differ in a figure the worst.
 func alike(all []converge.Check, o converge.Outcome) []remark {
-	type text struct{ message, remedy string }
-	hosts := map[text][]string{}
-	var order []text
+	type kind struct{ name, message, remedy string }
+	byKind := map[kind][]converge.Check{}
+	var order []kind
 	for _, c := range all {
 		if c.Outcome != o {
 			continue
 		}
-		t := text{c.Message, c.Remedy}
-		if _, there := hosts[t]; !there {
-			order = append(order, t)
-			hosts[t] = nil
+		k := kind{c.Name, c.Message, c.Remedy}
+		if c.Measured() {
+			k.message = ""
 		}
-		if c.Host != "" && !slices.Contains(hosts[t], c.Host) {
-			hosts[t] = append(hosts[t], c.Host)
+		if byKind[k] == nil {
+			order = append(order, k)
 		}
+		byKind[k] = append(byKind[k], c)
 	}
 	var list []remark
-	for _, t := range order {
-		names := hosts[t]
-		const most = 5
-		if more := len(names) - most; more > 1 {
-			names = append(slices.Clone(names[:most]), fmt.Sprintf("%d more", more))
+	for _, k := range order {
+		checks := byKind[k]
+		if k.message != "" || len(checks) == 1 {
+			list = append(list, remark{names(checks), checks[0].Message, k.remedy})
+			continue
 		}
-		list = append(list, remark{strings.Join(names, ", "), t.message, t.remedy})
+		worst := converge.Worst(checks)
+		others := slices.DeleteFunc(slices.Clone(checks), func(c converge.Check) bool { return c.Host == worst.Host })
+		list = append(list, remark{worst.Host, fmt.Sprintf("%s. Less badly so on %s", worst.Message, names(others)), k.remedy})
 	}
 	return list
+}
+
+// names of hosts, a few of them.
+func names(checks []converge.Check) string {
+	var names []string
+	for _, c := range checks {
+		if c.Host != "" && !slices.Contains(names, c.Host) {
+			names = append(names, c.Host)
+		}
+	}
+	const most = 5
+	if more := len(names) - most; more > 1 {
+		names = append(names[:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }

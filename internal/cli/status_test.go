@@ -36,19 +36,25 @@ func TestShowStatus(t *testing.T) {
 			if err := showStatus(&out, s); err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v; go test -update writes it", err)
-			}
-			if out.String() != string(want) {
-				t.Errorf("%s differs; go test -update writes it anew:\n%s", golden, strings.Join(resource.DiffLines(string(want), out.String()), "\n"))
-			}
+			sameText(t, name+".golden", out.String())
 		})
+	}
+}
+
+// sameText compares what people are shown with a golden file.
+func sameText(t *testing.T, name, got string) {
+	t.Helper()
+	golden := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatalf("%v; go test -update writes it", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; go test -update writes it anew:\n%s", golden, strings.Join(resource.DiffLines(string(want), got), "\n"))
 	}
 }

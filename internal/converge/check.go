@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -40,6 +41,9 @@ type Check struct {
 	// worse than others of its name the higher it is: of many hosts, the value of the worst is shown.
 	worse float64
 }
+
+// Measured says whether it is about a figure, in which hosts differ.
+func (c Check) Measured() bool { return c.worse != 0 }
 
 // Checks are what was found before a change.
 type Checks struct {
@@ -105,10 +109,12 @@ func (s *Session) Check(ctx context.Context, noPlan string) (Checks, error) {
 	return v.checks(), ctx.Err()
 }
 
-func (s *Session) survey(ctx context.Context, noPlan string) (surveyed, error) {
+// survey measures everything, looks at some reports besides, and plans.
+func (s *Session) survey(ctx context.Context, noPlan string, besides ...resource.Report) (surveyed, error) {
 	v := surveyed{now: time.Now(), found: map[string]resource.Found{}, lost: map[string]string{}, noPlan: noPlan}
 	v.hosts, v.missing = s.Facts()
 	v.cluster = complete(s.o.Cluster, v.hosts)
+	s.fleet.event(event.Event{Kind: event.Note, Message: "measuring disks, paths and name servers, which takes some seconds"})
 	var mu sync.Mutex
 	err := s.fleet.each(ctx, func(m *member) {
 		h := v.cluster.Host(m.host.Name)
@@ -120,7 +126,7 @@ func (s *Session) survey(ctx context.Context, noPlan string) (surveyed, error) {
 		client, err := s.fleet.connected(limited, h.Name)
 		var found resource.Found
 		if err == nil {
-			found, err = client.Look(limited, v.measures(*h))
+			found, err = client.Look(limited, append(v.measures(*h), besides...))
 		}
 		mu.Lock()
 		defer mu.Unlock()

@@ -109,8 +109,12 @@ const sizingRemedy = "It will do for trying things out; \"kubewright size\" says
 
 func (v *surveyed) processors(h v1alpha1.Host, f facts.Host) []Check {
 	value := fmt.Sprintf("%d", f.CPUs)
+	processors := value + " processors"
+	if f.CPUs == 1 {
+		processors = "1 processor"
+	}
 	if want, known := v.wanted(h); known && f.CPUs < want.CPUs {
-		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %d, and a host of its roles should have %d in a cluster of %d nodes", f.CPUs, want.CPUs, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s, and a host of its roles should have %d in a cluster of %d nodes", processors, want.CPUs, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
 	}
 	return pass(value, -float64(f.CPUs))
 }
@@ -121,7 +125,7 @@ const memoryShare = 0.9
 func (v *surveyed) memory(h v1alpha1.Host, f facts.Host) []Check {
 	value := units.BytesSize(float64(f.Memory))
 	if want, known := v.wanted(h); known && float64(f.Memory) < memoryShare*1e9*float64(want.Memory) {
-		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s, and a host of its roles should have %d GB in a cluster of %d nodes", value, want.Memory, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s of memory, and a host of its roles should have %d GB in a cluster of %d nodes", value, want.Memory, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
 	}
 	return pass(value, -float64(f.Memory))
 }
@@ -146,7 +150,12 @@ func (v *surveyed) room(h v1alpha1.Host, _ facts.Host) []Check {
 	}
 	var list []Check
 	fullest := Check{Outcome: Pass}
-	for _, r := range rooms {
+	for i, r := range rooms {
+		r.Dir = "" // one file system may be seen as several, as overlays are
+		if slices.ContainsFunc(rooms[:i], func(o measure.Room) bool { o.Dir = ""; return o == r }) {
+			continue
+		}
+		r.Dir = rooms[i].Dir
 		if r.Size == 0 || strings.HasPrefix(r.Dir, "/run") || r.Dir == "/tmp" && !r.ReadOnly && r.Free > 64<<20 {
 			continue
 		}
@@ -159,9 +168,9 @@ func (v *surveyed) room(h v1alpha1.Host, _ facts.Host) []Check {
 			list = append(list, Check{Outcome: Fail, Value: value, Message: fmt.Sprintf("the file system of %s can hold only %d more files of %d", r.Dir, r.FreeFiles, r.Files),
 				Remedy: "Find the directory with very many files (du --inodes) and clear it"})
 		case free < evictFree:
-			list = append(list, Check{Outcome: Fail, Value: value, Message: fmt.Sprintf("only %s: kubelets evict Pods when less than %.0f %% are free", value, evictFree*100), Remedy: "Make room: old logs, unused images (\"crictl rmi --prune\"), what others left"})
+			list = append(list, Check{Outcome: Fail, Value: value, worse: 1 - free, Message: fmt.Sprintf("only %s: kubelets evict Pods when less than %.0f %% are free", value, evictFree*100), Remedy: "Make room: old logs, unused images (\"crictl rmi --prune\"), what others left"})
 		case free < imageFree:
-			list = append(list, Check{Outcome: Warn, Value: value, Message: fmt.Sprintf("only %s: kubelets delete images when less than %.0f %% are free", value, imageFree*100), Remedy: "Make room, or give it a larger disk"})
+			list = append(list, Check{Outcome: Warn, Value: value, worse: 1 - free, Message: fmt.Sprintf("only %s: kubelets delete images when less than %.0f %% are free", value, imageFree*100), Remedy: "Make room, or give it a larger disk"})
 		case fullest.Value == "" || -free > fullest.worse:
 			fullest.Value, fullest.worse = value, -free
 		}
@@ -195,9 +204,9 @@ func (v *surveyed) disk(h v1alpha1.Host, _ facts.Host) []Check {
 	case s.Count < leastSyncs:
 		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("in %s its disk took only %d syncs of 2.3 kB in %s: etcd does not work with that", s.Dir, s.Count, syncTime), Remedy: remedy}}
 	case s.P99 > brokenSync:
-		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("%s; etcd wants %s, and loses its leaders at this", value, milliseconds(maxSync)), Remedy: remedy}}
+		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("%s; etcd wants %s, and loses its leaders at this", value, milliseconds(maxSync)), Remedy: remedy, worse: float64(s.P99)}}
 	case s.P99 > maxSync:
-		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("%s; etcd wants %s", value, milliseconds(maxSync)), Remedy: remedy}}
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("%s; etcd wants %s", value, milliseconds(maxSync)), Remedy: remedy, worse: float64(s.P99)}}
 	}
 	return pass(value, float64(s.P99))
 }
@@ -211,13 +220,13 @@ const maxClock = time.Second
 
 func clock(f facts.Host) Check {
 	off := f.ClockOffset.Abs() - f.ClockError/2
-	value := fmt.Sprintf("off by %s, give or take %s", milliseconds(f.ClockOffset.Abs()), milliseconds(f.ClockError/2))
+	value := fmt.Sprintf("off by %s, give or take %s", f.ClockOffset.Abs().Round(time.Millisecond), (f.ClockError / 2).Round(time.Millisecond))
 	if off > maxClock {
 		way := "ahead of"
 		if f.ClockOffset < 0 {
 			way = "behind"
 		}
-		return Check{Outcome: Warn, Value: value, Message: fmt.Sprintf("its clock is %s %s this computer's", off.Round(100*time.Millisecond), way),
+		return Check{Outcome: Warn, Value: value, worse: float64(off), Message: fmt.Sprintf("its clock is %s %s this computer's", off.Round(100*time.Millisecond), way),
 			Remedy: "Set it, or have \"kubewright apply\" make chrony keep it (timeSync in the cluster file); see that this computer's is right"}
 	}
 	return Check{Outcome: Pass, Value: value, worse: float64(off)}
@@ -244,7 +253,7 @@ func (v *surveyed) nameServers(h v1alpha1.Host, f facts.Host) []Check {
 	case len(dead) == len(list):
 		return []Check{{Outcome: Warn, Message: "no name server answers: " + strings.Join(dead, ", "), Remedy: remedy}}
 	case len(dead) > 0:
-		return []Check{{Outcome: Warn, Message: "of its name servers do not answer: " + strings.Join(dead, ", "), Remedy: remedy}}
+		return []Check{{Outcome: Warn, Message: "some of its name servers do not answer: " + strings.Join(dead, ", "), Remedy: remedy}}
 	}
 	return pass(fmt.Sprintf("%d, within %s", len(list), milliseconds(slowest)), float64(slowest))
 }
@@ -284,7 +293,7 @@ func (v *surveyed) paths(h v1alpha1.Host, _ facts.Host) []Check {
 		}
 	}
 	var silent, short, unknown []string
-	shortest, sends := 0, 0
+	shortest, sends := -1, 0
 	var slowest time.Duration
 	for _, p := range list {
 		to := cmp.Or(names[p.To.String()], p.To.String())
@@ -298,7 +307,7 @@ func (v *surveyed) paths(h v1alpha1.Host, _ facts.Host) []Check {
 			if p.Carries < p.Sends {
 				short = append(short, fmt.Sprintf("to %s %d bytes", to, p.Carries))
 			}
-			if shortest == 0 || p.Carries < shortest {
+			if shortest < 0 || p.Carries < shortest {
 				shortest = p.Carries
 			}
 		}

@@ -31,6 +31,8 @@ func DecodeReport(e Encoded) (Report, error) {
 		return decode[NodesReport](e)
 	case "certificate-requests":
 		return decode[RequestsReport](e)
+	case "kernel-log":
+		return decode[KernelLogReport](e)
 	case "sync":
 		return decode[SyncReport](e)
 	case "room":

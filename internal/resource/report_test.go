@@ -1,6 +1,7 @@
 package resource_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"reflect"
@@ -28,7 +29,7 @@ func TestReportsTravel(t *testing.T) {
 	api := resource.API{Servers: []string{"10.0.0.11:6443"}}
 	for _, r := range []resource.Report{
 		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
-		resource.SyncReport{Dir: "/var/lib/etcd", Limit: time.Second}, resource.RoomReport{Dirs: []string{"/"}}, resource.ListenersReport{}, resource.NameServersReport{Servers: []string{"192.0.2.1"}},
+		resource.KernelLogReport{Hours: 6}, resource.SyncReport{Dir: "/var/lib/etcd", Limit: time.Second}, resource.RoomReport{Dirs: []string{"/"}}, resource.ListenersReport{}, resource.NameServersReport{Servers: []string{"192.0.2.1"}},
 		resource.PathsReport{To: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, resource.ConflictsReport{Own: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 	} {
 		e, err := resource.EncodeReport(r)
@@ -168,5 +169,37 @@ func TestFound(t *testing.T) {
 	}
 	if why := there.Get(id, &got); why != "" || len(got) != 1 {
 		t.Errorf("it arrives as %v, %s", got, why)
+	}
+}
+
+func TestKernelLogReport(t *testing.T) {
+	m := fake.New("m", nil)
+	m.SetProgram("journalctl", func(context.Context, resource.Command) (resource.Output, error) {
+		return resource.Output{Stdout: `2026-11-27T10:00:00+0000 m kernel: oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),task=stress
+2026-11-27T10:00:00+0000 m kernel: Memory cgroup out of memory: Killed process 7 (stress)
+2026-11-27T10:00:01+0000 m kernel: oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=etcd
+2026-11-27T10:00:02+0000 m kernel: blk_update_request: I/O error, dev sda, sector 1
+2026-11-27T10:00:03+0000 m kernel: I/O error, dev sda, sector 2
+2026-11-27T10:00:04+0000 m kernel: nf_conntrack: nf_conntrack: table full, dropping packet
+2026-11-27T10:00:05+0000 m kernel: ACPI: bus type unregistered
+2026-11-27T10:00:06+0000 m kernel: INFO: task etcd:9 blocked for more than 120 seconds.
+`}, nil
+	})
+	got, err := resource.KernelLogReport{Hours: 6}.Look(t.Context(), m.Env(nil))
+	const at = "2026-11-27T10:00:0"
+	want := []resource.KernelComplaint{
+		{Kind: resource.OutOfMemory, Times: 1, Last: at + "1+0000 m kernel: oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=etcd"},
+		{Kind: resource.DiskErrors, Times: 2, Last: at + "3+0000 m kernel: I/O error, dev sda, sector 2"},
+		{Kind: resource.TooManyFlows, Times: 1, Last: at + "4+0000 m kernel: nf_conntrack: nf_conntrack: table full, dropping packet"},
+		{Kind: resource.Stalls, Times: 1, Last: at + "6+0000 m kernel: INFO: task etcd:9 blocked for more than 120 seconds."},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("it finds %+v, %v", got, err)
+	}
+	m.SetProgram("journalctl", func(context.Context, resource.Command) (resource.Output, error) {
+		return resource.Output{Code: 1, Stderr: "No journal files were found.\n"}, nil
+	})
+	if _, err := (resource.KernelLogReport{}).Look(t.Context(), m.Env(nil)); err == nil || !strings.Contains(err.Error(), "No journal files") {
+		t.Errorf("without a journal: %v", err)
 	}
 }

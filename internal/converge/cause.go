@@ -1,0 +1,282 @@
+package converge
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// diagnosis is made of a status and of what was found out besides. It is pure.
+func (v *surveyed) diagnosis(s Status) Diagnosis {
+	d := Diagnosis{Cluster: s.Cluster, Time: s.Time, Well: s.Well, Causes: []Cause{}, Unexplained: []Finding{}, Status: s, Checks: v.checks(), Drift: v.drift(), Kernel: map[string][]resource.KernelComplaint{}}
+	for _, h := range v.cluster.Hosts {
+		var complaints []resource.KernelComplaint
+		if v.found[h.Name].Get(kernelLog.ID(), &complaints) == "" && len(complaints) > 0 {
+			d.Kernel[h.Name] = complaints
+		}
+	}
+	tells := map[string]*regexp.Regexp{}
+	for _, r := range rules() {
+		tells[r.name] = r.tells
+		c := Cause{Name: r.name, Remedy: r.remedy, Evidence: r.evidence(&d)}
+		if len(c.Evidence) == 0 {
+			continue
+		}
+		for _, e := range c.Evidence {
+			if e.Host != "" && !slices.Contains(c.Hosts, e.Host) {
+				c.Hosts = append(c.Hosts, e.Host)
+			}
+		}
+		d.Causes = append(d.Causes, c)
+	}
+	v.explain(&d, tells)
+	return d
+}
+
+// kernelLog is what kernels are asked.
+var kernelLog = resource.KernelLogReport{Hours: kernelHours}
+
+// rule finds a cause that clusters are known to suffer from.
+type rule struct {
+	name, remedy string
+	// tells are words of findings that come from it and from little else; may be nil.
+	tells    *regexp.Regexp
+	evidence func(*Diagnosis) []Evidence
+}
+
+// rules are in order: what stands first makes what comes after it.
+func rules() []rule {
+	re := regexp.MustCompile
+	swap := re(`^(swap|fstab) `)
+	return []rule{
+		{
+			name: "hosts do not answer", evidence: checked(checkReached),
+			remedy: "See whether they run, and whether this computer reaches them by SSH: what it says stands beside each. Two dead control planes of three stop everything; bring those back first",
+		}, {
+			name: "a disk is full, or takes nothing", tells: re(`[Nn]o space left on device|NOSPACE|DiskPressure|read-only file system`),
+			evidence: anyOf(checked(checkRoom), complained(resource.DiskErrors), finding(re(`NOSPACE|[Nn]o space left on device`))),
+			remedy: "Make room on it: old logs, unused images (\"crictl rmi --prune\"), what others left; then everything goes on by itself. If etcd says NOSPACE, disarm the alarm afterwards " +
+				"(\"etcdctl alarm disarm\")",
+		}, {
+			name: "the kernel ran out of memory, or stalls", tells: re(`MemoryPressure|OOMKilled|ended with code 137`), evidence: anyOf(complained(resource.OutOfMemory), complained(resource.Stalls)),
+			remedy: "See what takes the memory (\"kubectl top\", \"systemd-cgtop\"), give Pods limits, or the host more memory; processors that others take from a virtual machine stall it, too",
+		}, {
+			name: "clocks are off", tells: re(`not yet valid|clock`), evidence: checked(checkClock),
+			remedy: "Set them, and have something keep them (timeSync in the cluster file): certificates seem not to be valid yet, leases run out, logs lie",
+		}, {
+			name: "somebody else has a host's address", tells: re(`connection reset`), evidence: checked(checkAddress),
+			remedy: "Find that machine and give one of them another address: packets go now to the one, now to the other",
+		}, {
+			name: "long packets get lost between hosts", tells: re(`TLS handshake timeout|deadline exceeded`), evidence: checked(checkPath),
+			remedy: "Mend the MTU of interfaces, switches or tunnels between them, or give hosts and Pods a smaller one (network.mtu): small answers arrive and large ones hang, which looks like anything",
+		}, {
+			name: "the kernel has no room for more connections", evidence: anyOf(complained(resource.TooManyFlows), complained(resource.NeighboursFull)),
+			remedy: "Raise the table's size (net.netfilter.nf_conntrack_max, net.ipv4.neigh.default.gc_thresh3 in hostPreparation.sysctls), and find who opens so many",
+		}, {
+			name: "the disk of etcd is slow", tells: re(`took too long|leader changed|no leader`), evidence: checked(checkDisk),
+			remedy: "Give etcd a disk of its own, an SSD, and see what else writes to this one: members lose their leader, and the API hangs for seconds",
+		}, {
+			name: "certificates ran out", tells: re(`x509|certificate`), evidence: finding(re(`certificates are of no use|certificate (has expired|is expired)`)),
+			remedy: "\"kubewright apply\" renews those that it made; kubelets renew their own: \"journalctl -u kubelet\" says why one does not",
+		}, {
+			name: "swap is back", tells: re(`swap`), evidence: drifted(func(what string) bool { return swap.MatchString(what) }),
+			remedy: "\"kubewright apply\" turns it off for good; see what turned it on: a kubelet does not start with it",
+		}, {
+			name: "ports are taken", tells: re(`address already in use|cannot bind`), evidence: anyOf(checked(checkPorts), finding(re(`address already in use`))),
+			remedy: "Stop what has them, or have it use others",
+		}, {
+			name: "the kernel lacks something", tells: re(`operation not supported|unknown filesystem`), evidence: impossible(re(`^(kernel-module|sysctl) `)),
+			remedy: "Take a kernel that has it; in a container, the computer outside has to load it",
+		}, {
+			name: "images are missing", evidence: finding(re(`ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|image .* not found|failed to pull`)),
+			remedy: "See whether the name is right and whether the registry answers (\"crictl pull\" on the host); images of Kubewright's own come back with \"kubewright apply\"",
+		}, {
+			name: "no name server answers", tells: re(`no such host|server misbehaving|lookup .* timeout`), evidence: deadServers,
+			remedy: "Mend it, or name others in /etc/resolv.conf of the hosts: without one, nothing outside is found, and each question waits for seconds",
+		}, {
+			name: "something was changed by hand, or is not as it was", evidence: drifted(func(what string) bool { return !swap.MatchString(what) }),
+			remedy: "\"kubewright plan\" shows it whole, \"kubewright apply\" puts it right",
+		},
+	}
+}
+
+// checked is what a check found that is not well.
+func checked(name string) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, c := range d.Checks.Checks {
+			if c.Name == name && (c.Outcome == Fail || c.Outcome == Warn) {
+				list = append(list, Evidence{c.Host, c.Message})
+			}
+		}
+		return list
+	}
+}
+
+// deadServers are name servers that do not answer; that there are none may be meant.
+func deadServers(d *Diagnosis) []Evidence {
+	return slices.DeleteFunc(checked(checkNames)(d), func(e Evidence) bool { return strings.Contains(e.Text, "names no name server") })
+}
+
+// finding is what a finding says that has some words.
+func finding(is *regexp.Regexp) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, f := range d.Status.Findings {
+			if f.Severity == SevereWrong && is.MatchString(f.Message) {
+				list = append(list, Evidence{f.Host, f.Message})
+			}
+		}
+		return list
+	}
+}
+
+// complained is what kernels said.
+func complained(of resource.KernelTrouble) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, h := range slices.Sorted(maps.Keys(d.Kernel)) {
+			for _, c := range d.Kernel[h] {
+				if c.Kind == of {
+					list = append(list, Evidence{h, fmt.Sprintf("its kernel said %d times in %d hours, at last: %s", c.Times, kernelHours, c.Last)})
+				}
+			}
+		}
+		return list
+	}
+}
+
+// drifted is what differs of some resources.
+func drifted(is func(what string) bool) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, c := range d.Drift {
+			if is(c.Resource) {
+				list = append(list, Evidence{c.Host, strings.Join(append([]string{c.Resource + ": " + c.Change}, c.Lines...), "\n")})
+			}
+		}
+		return list
+	}
+}
+
+// impossible is what cannot be made so of resources of some kinds.
+func impossible(is *regexp.Regexp) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, c := range d.Checks.Checks {
+			_, what, _ := strings.Cut(c.Message, ": ")
+			if c.Name == checkPossible && c.Outcome == Fail && is.MatchString(what) {
+				list = append(list, Evidence{c.Host, c.Message})
+			}
+		}
+		return list
+	}
+}
+
+func anyOf(all ...func(*Diagnosis) []Evidence) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, f := range all {
+			list = append(list, f(d)...)
+		}
+		return list
+	}
+}
+
+// maxDriftLines of each file that differs.
+const maxDriftLines = 6
+
+// drift is what differs on hosts that belong to the cluster. On others all does.
+func (v *surveyed) drift() []Drift {
+	list := []Drift{}
+	if v.plan == nil {
+		return list
+	}
+	for i := range v.plan.Steps {
+		s := &v.plan.Steps[i]
+		if v.hosts[s.Host].Identity.Cluster == "" {
+			continue
+		}
+		for _, r := range s.Changes {
+			for _, c := range r.Changes {
+				d := Drift{Host: s.Host, Step: s.Name, Resource: r.Resource.String(), Change: c.String(), Lines: c.Lines[:min(len(c.Lines), maxDriftLines)]}
+				if r.Action == plan.Create {
+					d.Change, d.Lines = "it is gone", nil
+				}
+				list = append(list, d)
+				if r.Action == plan.Create {
+					break
+				}
+			}
+		}
+	}
+	return list
+}
+
+// explain gives each finding to the cause that it most likely comes from: one whose evidence is about the same program on the same host, or the first on its host; what concerns the
+// whole cluster may come from any host that holds it together.
+func (v *surveyed) explain(d *Diagnosis, tells map[string]*regexp.Regexp) {
+	keepers := map[string]bool{}
+	for _, h := range slices.Concat(v.cluster.Keepers(), v.cluster.With(v1alpha1.ControlPlane)) {
+		keepers[h.Name] = true
+	}
+	for _, f := range d.Status.Findings {
+		best, likely := -1, none
+		for i, c := range d.Causes {
+			for _, e := range c.Evidence {
+				l := e.explains(f, keepers)
+				if words := tells[c.Name]; l != none && l < sameProgram && words != nil && words.MatchString(f.Message) {
+					l = told
+				}
+				if l > likely {
+					best, likely = i, l
+				}
+			}
+		}
+		switch likely {
+		case none:
+			d.Unexplained = append(d.Unexplained, f)
+		case itself:
+		default:
+			d.Causes[best].Explains = append(d.Causes[best].Explains, f)
+		}
+	}
+}
+
+// likelihood that a finding comes from a cause.
+type likelihood int
+
+const (
+	none        likelihood = iota
+	somewhere              // the cause is on a host that holds the cluster together, which the finding is about
+	sameHost               // both are on a host
+	told                   // the finding has words of the cause
+	sameProgram            // both are about a program on a host
+	itself                 // the finding is what the cause was found by
+)
+
+// differs names programs in what differs: "file /etc/kubernetes/manifests/kube-scheduler.yaml", "unit kubelet.service".
+var differs = regexp.MustCompile(`manifests/([a-z-]+)\.yaml|unit ([a-z-]+)\.service`)
+
+func (e Evidence) explains(f Finding, keepers map[string]bool) likelihood {
+	switch {
+	case e.Host == f.Host && strings.Contains(f.Message, e.Text):
+		return itself
+	case f.Host == "" && keepers[e.Host]:
+		return somewhere
+	case e.Host == "" || e.Host != f.Host:
+		return none
+	}
+	for _, m := range differs.FindAllStringSubmatch(e.Text, -1) {
+		if strings.HasPrefix(f.Message, m[1]+m[2]) {
+			return sameProgram
+		}
+	}
+	return sameHost
+}

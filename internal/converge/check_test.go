@@ -1,0 +1,262 @@
+package converge
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/etcd"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/measure"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/resource"
+)
+
+// measured is what was measured on hosts that are well; tests break it.
+type measured struct {
+	surveyed
+	syncs     map[string]measure.Syncs
+	rooms     map[string][]measure.Room
+	listeners map[string][]measure.Listener
+	servers   map[string][]measure.NameServer
+	paths     map[string][]measure.Path
+	conflicts map[string][]measure.Conflict
+	kernel    map[string][]resource.KernelComplaint
+	failed    map[string]resource.ID
+}
+
+func newMeasured(t *testing.T) *measured {
+	t.Helper()
+	w := newWorld(t)
+	m := &measured{
+		surveyed: surveyed{cluster: w.cluster, now: statusNow, hosts: w.hosts, missing: w.missing, found: map[string]resource.Found{}, lost: map[string]string{}, plan: &plan.Plan{}},
+		syncs:    map[string]measure.Syncs{}, rooms: map[string][]measure.Room{}, listeners: map[string][]measure.Listener{}, servers: map[string][]measure.NameServer{},
+		paths: map[string][]measure.Path{}, conflicts: map[string][]measure.Conflict{}, kernel: map[string][]resource.KernelComplaint{}, failed: map[string]resource.ID{},
+	}
+	for _, h := range m.cluster.Hosts {
+		f := m.hosts[h.Name]
+		f.OS, f.Kernel, f.Arch, f.Systemd, f.Cgroup = facts.OS{Name: "Debian GNU/Linux 12 (bookworm)"}, "6.1.0-18-amd64", "amd64", 252, 2
+		f.CPUs, f.Memory, f.NameServers, f.ClockOffset, f.ClockError = 4, 16e9, []string{"10.0.0.53"}, 3*time.Millisecond, 2*time.Millisecond
+		m.hosts[h.Name] = f
+		m.syncs[h.Name] = measure.Syncs{Dir: "/var/lib/etcd", Count: 3000, P50: time.Millisecond, P99: 2500 * time.Microsecond, Most: 8 * time.Millisecond}
+		m.rooms[h.Name] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 15 << 30, Files: 1e6, FreeFiles: 9e5}, {Dir: "/run", Size: 1 << 30, Free: 1}}
+		m.listeners[h.Name] = []measure.Listener{
+			{Network: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Process: "sshd", PID: 7}, {Network: "tcp", Port: 10250, Process: "kubelet", PID: 8}, {Network: "udp", Port: 8472},
+		}
+		m.servers[h.Name] = []measure.NameServer{{Address: "10.0.0.53", Took: 4 * time.Millisecond}}
+		for _, to := range m.others(h) {
+			m.paths[h.Name] = append(m.paths[h.Name], measure.Path{To: to, Answers: true, Took: 300 * time.Microsecond, Sends: 1500, Carries: 1500})
+		}
+		m.conflicts[h.Name] = []measure.Conflict{{Address: netip.MustParseAddr(h.Address)}}
+	}
+	return m
+}
+
+func (m *measured) survey() *surveyed {
+	for name := range m.hosts {
+		var f resource.Found
+		add := func(id resource.ID, v any) {
+			if m.failed[name] == id {
+				f.Add(id, nil, errors.New("the disk hangs"))
+				return
+			}
+			f.Add(id, v, nil)
+		}
+		add(syncOf.ID(), m.syncs[name])
+		add(resource.RoomReport{}.ID(), m.rooms[name])
+		add(resource.ListenersReport{}.ID(), m.listeners[name])
+		add(resource.NameServersReport{}.ID(), m.servers[name])
+		add(resource.PathsReport{}.ID(), m.paths[name])
+		add(resource.ConflictsReport{}.ID(), m.conflicts[name])
+		add(kernelLog.ID(), m.kernel[name])
+		m.found[name] = f
+	}
+	return &m.surveyed
+}
+
+// change has the plan change resources of a host.
+func (m *measured) change(host, step string, changes ...plan.ResourceChange) {
+	m.plan.Steps = append(m.plan.Steps, plan.StepChange{Step: plan.Step{StepID: plan.StepID{Host: host, Name: step}}, Changes: changes})
+}
+
+// TestChecks also shows what programs read: the fields of these files stay.
+func TestChecks(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		breaks func(m *measured)
+		ready  bool
+	}{
+		{"well", func(*measured) {}, true},
+		{"warnings", func(m *measured) {
+			f := m.hosts["cp1"]
+			f.CPUs, f.Memory, f.ClockOffset = 1, 2e9, -3*time.Second
+			m.hosts["cp1"] = f
+			f = m.hosts["w1"]
+			f.NameServers = nil
+			m.hosts["w1"] = f
+			m.servers["cp2"] = []measure.NameServer{{Address: "10.0.0.53", Why: "i/o timeout"}, {Address: "10.0.0.54", Took: time.Millisecond}}
+			m.servers["cp3"] = []measure.NameServer{{Address: "10.0.0.53", Why: "i/o timeout"}}
+			m.syncs["cp2"] = measure.Syncs{Dir: "/var/lib", Count: 300, P99: 23 * time.Millisecond}
+			m.rooms["w2"] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 2500 << 20}}
+			m.paths["w1"][0] = measure.Path{To: m.paths["w1"][0].To}
+			m.plan.Problems = []plan.Problem{{Host: "w1", Message: "its kernel is 5.3", Remedy: "Take a newer one"}, {Host: "w1", Message: "it is a container"}}
+		}, true},
+		{"failures", func(m *measured) {
+			delete(m.hosts, "cp3")
+			m.missing["cp3"] = "cp3: dialling 10.0.0.13:22: no route to host"
+			m.syncs["cp1"] = measure.Syncs{Dir: "/var/lib", Count: 20, P99: 200 * time.Millisecond}
+			m.syncs["cp2"] = measure.Syncs{Dir: "/var/lib", Count: 200, P99: 150 * time.Millisecond}
+			m.rooms["w1"] = []measure.Room{{Dir: "/", Size: 20 << 30}, {Dir: "/var/lib", Size: 20 << 30}, {Dir: "/var/log", Size: 1 << 30, Free: 1 << 29, ReadOnly: true}}
+			m.rooms["w2"] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 10 << 30, Files: 1000, FreeFiles: 3}}
+			m.listeners["cp1"] = []measure.Listener{{Network: "tcp", Port: 6443, Process: "nginx", PID: 99}, {Network: "udp", Port: 8472, Process: "odd", PID: 100}}
+			m.paths["w1"][0].Carries, m.paths["w1"][1].Carries = 1400, 0
+			m.paths["w2"][0] = measure.Path{To: m.paths["w2"][0].To, Why: "opening a socket for ICMP: operation not permitted"}
+			m.conflicts["w2"] = []measure.Conflict{{Address: netip.MustParseAddr("10.0.0.22"), Hardware: "02:00:00:00:00:09"}}
+			m.failed["w1"] = resource.ConflictsReport{}.ID()
+			m.plan.Problems = []plan.Problem{{Host: "w2", Message: "systemd does not run on it", Remedy: "Take a distribution that starts with it", Blocks: true}}
+			m.plan.Steps = []plan.StepChange{{Step: plan.Step{StepID: plan.StepID{Host: "w1", Name: "kernel"}}, Blocked: []plan.Remark{{Resource: resource.ID{Kind: "kernel-module", Name: "vxlan"}, Text: "this kernel has none"}},
+				Unknown: []plan.Remark{{Resource: resource.ID{Kind: "file", Name: "/etc/x"}, Text: "input/output error"}}}}
+		}, false},
+		{"no-bundle", func(m *measured) { m.plan, m.noPlan = nil, "there is no bundle of node software in /x" }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMeasured(t)
+			c.breaks(m)
+			got := m.survey().checks()
+			if got.Ready != c.ready {
+				t.Errorf("ready is %t", got.Ready)
+			}
+			golden(t, "check-"+c.name+".json", got)
+		})
+	}
+}
+
+func golden(t *testing.T, name string, v any) {
+	t.Helper()
+	got, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; go test -update writes it", err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("%s differs; go test -update writes it anew:\n%s", file, strings.Join(resource.DiffLines(string(want), string(got)), "\n"))
+	}
+}
+
+// With a smaller MTU of Pods, paths may be shorter than interfaces are.
+func TestFits(t *testing.T) {
+	for _, c := range []struct {
+		file    string
+		carries int
+		want    bool
+	}{
+		{"network: {mtu: 1350}", 1400, true}, {"network: {mtu: 1400}", 1400, false}, {"network: {mtu: 1400, flannel: {backend: host-gw}}", 1400, true}, {"", 1400, false},
+	} {
+		m := newMeasured(t)
+		spec := *m.cluster.Cluster
+		m.cluster = &cluster.Cluster{Cluster: &spec}
+		parsed, err := v1alpha1.Parse("cluster.yaml", []byte(statusFile+c.file+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec.Network = parsed.Network
+		if got := m.fits(c.carries); got != c.want {
+			t.Errorf("%s on %d: %v", c.file, c.carries, got)
+		}
+	}
+}
+
+// Each host sends to control planes and to the next ones, and not to all of thousands.
+func TestOthers(t *testing.T) {
+	m := newMeasured(t)
+	if got := m.others(m.cluster.Hosts[3]); len(got) != 4 || got[0].String() != "10.0.0.11" || got[3].String() != "10.0.0.22" {
+		t.Errorf("w1 sends to %v", got)
+	}
+	for _, h := range m.cluster.Hosts[3:] {
+		for range 20 {
+			h.Name += "x"
+			m.cluster.Hosts = append(m.cluster.Hosts, h)
+			m.hosts[h.Name] = facts.Host{}
+		}
+	}
+	if got := m.others(m.cluster.Hosts[3]); len(got) != maxPaths {
+		t.Errorf("of many hosts, w1 sends to %d", len(got))
+	}
+}
+
+func TestDiagnosis(t *testing.T) {
+	manifest := plan.ResourceChange{Resource: resource.ID{Kind: "file", Name: "/etc/kubernetes/manifests/kube-scheduler.yaml"}, Action: plan.Update,
+		Changes: []resource.Change{{What: "content", Lines: []string{"@@ line 1 @@", "-a", "+b"}, Disturbs: true}}}
+	for _, c := range []struct {
+		name   string
+		breaks func(w *world, m *measured)
+	}{
+		{"well", func(*world, *measured) {}},
+		{"one-cause", func(w *world, m *measured) {
+			w.pods["cp2"][2].Unwell = "the container kube-scheduler of kube-scheduler ended with code 1: unknown flag: --broken"
+			m.change("cp2", "control plane", manifest)
+		}},
+		{"many", func(w *world, m *measured) {
+			w.quiet("cp3")
+			w.pods["cp2"][2].Unwell = "the container kube-scheduler of kube-scheduler ended with code 1: unknown flag: --broken"
+			w.members["cp2"] = etcd.Status{Unwell: "no space left on device"}
+			w.unwell["w1"]["unit-active kubelet.service"] = "kubelet.service is activating: running with swap on is not supported"
+			w.certs["w2"][1].Until = statusNow.AddDate(0, 0, -2)
+			w.addons["rollout Deployment kube-system/coredns"] = "Deployment kube-system/coredns: 0 of 2 Pods are available; Pod coredns-1: ImagePullBackOff"
+			m.missing["cp3"] = w.missing["cp3"]
+			m.change("cp2", "control plane", manifest)
+			m.change("w1", "host", plan.ResourceChange{Resource: resource.ID{Kind: "swap", Name: "all"}, Action: plan.Update, Changes: []resource.Change{{What: "active", Old: "/swap", New: "off"}}})
+			m.change("w1", "host", plan.ResourceChange{Resource: resource.ID{Kind: "file", Name: "/etc/gone"}, Action: plan.Create, Changes: []resource.Change{{What: "present", Lines: []string{"+x"}}}})
+			m.rooms["cp2"] = []measure.Room{{Dir: "/", Size: 20 << 30}}
+			m.syncs["cp1"] = measure.Syncs{Dir: "/var/lib/etcd", Count: 300, P99: 23 * time.Millisecond}
+			m.paths["w1"][0].Carries = 1400
+			m.servers["w2"] = []measure.NameServer{{Address: "10.0.0.53", Why: "i/o timeout"}}
+			m.kernel["w2"] = []resource.KernelComplaint{{Kind: resource.OutOfMemory, Times: 3, Last: "oom-kill:constraint=CONSTRAINT_NONE"}, {Kind: resource.TooManyFlows, Times: 1, Last: "nf_conntrack: table full"}}
+		}},
+		// What a host that was never prepared lacks is no drift.
+		{"no-cluster", func(w *world, m *measured) {
+			for name, f := range w.hosts {
+				f.Identity.Cluster, f.Kubernetes = "", facts.Kubernetes{}
+				w.hosts[name], m.hosts[name] = f, f
+			}
+			m.change("cp2", "control plane", manifest)
+			w.down()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, m := newWorld(t), newMeasured(t)
+			c.breaks(w, m)
+			m.hosts = keep(m.hosts, w.hosts)
+			d := m.survey().diagnosis(w.look())
+			d.Status, d.Checks = Status{}, Checks{} // their own tests show them
+			golden(t, "diagnosis-"+c.name+".json", d)
+		})
+	}
+}
+
+// keep are those hosts of a that are in b.
+func keep(a, b map[string]facts.Host) map[string]facts.Host {
+	for name := range a {
+		if _, there := b[name]; !there {
+			delete(a, name)
+		}
+	}
+	return a
+}
