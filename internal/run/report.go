@@ -23,7 +23,7 @@ type Report struct {
 	Skipped int    `json:"skipped"`
 	// Failures and notes of it.
 	Failures []event.Event `json:"failures,omitempty"`
-	// Critical is the chain of steps that the end of each round waited for, in order, and what came before rounds: a run is not faster than it.
+	// Critical is the chain of steps that the end of each round waited for, in order, with what came before rounds and after the last: a run is not faster than it.
 	Critical []Spent `json:"critical,omitempty"`
 	// Slowest resources, the slowest first.
 	Slowest []Spent `json:"slowest,omitempty"`

@@ -18,7 +18,7 @@ type Timeline struct {
 	Hosts []*HostTimeline
 	// Rounds are when each began.
 	Rounds []time.Duration
-	// Phases are what no host in particular took: what came before rounds.
+	// Phases are what no host in particular took: what came before rounds, and after the last.
 	Phases []*Span
 	// Locks are how long it waited for those of other runs.
 	Locks []Wait
@@ -283,7 +283,8 @@ func (g *gathering) begin(v event.Event, at time.Duration) {
 		could = s.before.End()
 	}
 	if at-could >= soon {
-		s.Turn = at - could
+		// It could begin, and did when another step ended.
+		s.Turn, s.before = at-could, g.now.latest
 	}
 	h := g.host(v.Host)
 	if since := max(h.since, g.now.begin); h.inHand == 0 && at-since >= soon {
@@ -334,6 +335,16 @@ func (g *gathering) phase(what string, at time.Duration) {
 // end notes what goes on until the end.
 func (g *gathering) end() {
 	g.Critical = append(g.Critical, g.now.path()...)
+	if last := g.Elapsed - g.now.end; last >= soon && g.Outcome != "unfinished" {
+		what := "ending"
+		switch {
+		case len(g.Rounds) == 0:
+			what = "connecting, looking and planning"
+		case g.Outcome == "done":
+			what = "looking whether anything is left"
+		}
+		g.phase(what, g.Elapsed)
+	}
 	g.endLockWait(g.Elapsed)
 	for _, h := range g.Hosts {
 		for _, s := range slices.Concat(h.Connecting, h.Steps) {

@@ -100,6 +100,7 @@ func TestTimeline(t *testing.T) {
 			at(5, event.Event{Kind: event.HostConnecting, Host: "m1", Message: "connecting"}),
 			at(7, event.Event{Kind: event.RunInterrupted}),
 		}, []string{
+			"connecting, looking and planning 0s+7s #1",
 			"m1 connected true", "m1 connecting 1s+2s", "  said 1s connecting", "  said 2s uploading", "m1 connecting 5s+2s unfinished", "  said 5s connecting", "  lost 5s",
 			"m2 connected false", "m2 connecting 1s+3s failed: no route", "  said 1s connecting",
 			"m3 connected true", "m3 connecting 2s+1s",
@@ -146,9 +147,9 @@ func TestTimeline(t *testing.T) {
 			begin, round, start(1, "m1", "a", ""), start(1, "m2", "prepare", ""),
 			done(2, "m2", "prepare"), done(4, "m1", "a"), start(4, "m2", "a", "m2 prepare"), done(6, "m2", "a"), start(6, "m3", "a", ""), done(9, "m3", "a"),
 		}, []string{
-			first, "m1 connected false", "m1 a 1s+3s",
-			"m2 connected false", "m2 prepare 1s+1s", "m2 a 4s+2s after m2 prepare turn 2s", "  idle 2s+2s until a",
-			"m3 connected false", "m3 a 6s+3s turn 5s #2", "  idle 1s+5s until a",
+			first, "m1 connected false", "m1 a 1s+3s #2",
+			"m2 connected false", "m2 prepare 1s+1s", "m2 a 4s+2s after m2 prepare turn 2s #3", "  idle 2s+2s until a",
+			"m3 connected false", "m3 a 6s+3s turn 5s #4", "  idle 1s+5s until a",
 			"round 1 at 1s",
 		}},
 		{"beginning a little later is no turn", []event.Event{
@@ -164,13 +165,13 @@ func TestTimeline(t *testing.T) {
 			at(3, event.Event{Kind: event.StepSkipped, Host: "m1", Step: "c"}),
 			at(3.5, event.Event{Kind: event.RunDone, Error: "not everything"}),
 		}, []string{
-			first, "m1 connected false", "m1 a 1s+0s failed: unknown", "m1 b 1s+2s failed: no room #2", "  skipped c", "round 1 at 1s",
+			first, "ending 3s+500ms #3", "m1 connected false", "m1 a 1s+0s failed: unknown", "m1 b 1s+2s failed: no room #2", "  skipped c", "round 1 at 1s",
 		}},
 		{"rounds", []event.Event{
 			begin, round, start(1, "m1", "a", ""), done(2, "m1", "a"), at(4, event.Event{Kind: event.RoundStarted}), start(4, "m1", "a", ""), done(5, "m1", "a"),
 			at(7, event.Event{Kind: event.RunDone}),
 		}, []string{
-			first, "looking and planning again 2s+2s #3",
+			first, "looking and planning again 2s+2s #3", "looking whether anything is left 5s+2s #5",
 			"m1 connected false", "m1 a 1s+1s #2", "m1 a 4s+1s #4", "round 1 at 1s", "round 2 at 4s",
 		}},
 		{"killed", []event.Event{
