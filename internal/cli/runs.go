@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/run"
 	"github.com/kubewright/kubewright/internal/ui"
+	"github.com/kubewright/kubewright/internal/ui/picture"
 )
 
 func newRuns() *cobra.Command {
@@ -68,12 +72,18 @@ They lie in $XDG_STATE_HOME/kubewright/runs, or ~/.local/state/kubewright/runs, 
 }
 
 func newRunsShow(output *string) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show [RUN]",
-		Short:   "Show a run, the last one by default: what failed, and where the time went",
-		Example: "  kubewright runs show\n  kubewright runs show 20261121-103000-1a2b3c",
+	var html string
+	c := &cobra.Command{
+		Use:   "show [RUN]",
+		Short: "Show a run, the last one by default: what failed, and where the time went",
+		Long: `Shows a run, the last one by default: what failed, and which steps the end waited for. With --html it is drawn instead, with a line of time for each host, as one
+file that any browser shows and that needs nothing else. It names hosts and says what they said, so it is for its owner's eyes only until you give it away.`,
+		Example: "  kubewright runs show\n  kubewright runs show 20261121-103000-1a2b3c\n  kubewright runs show --html run.html\n  kubewright runs show --html - > run.html",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if html != "" && *output == "json" {
+				return usageError{fmt.Errorf("--html and --output json are two ways to show a run; want one of them")}
+			}
 			dir, err := runsDir()
 			if err != nil {
 				return err
@@ -92,6 +102,9 @@ func newRunsShow(output *string) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if html != "" {
+				return drawRun(c.OutOrStdout(), html, args[0], events)
+			}
 			r := run.MakeReport(events)
 			if *output == "json" {
 				return writeJSON(c.OutOrStdout(), r)
@@ -99,6 +112,25 @@ func newRunsShow(output *string) *cobra.Command {
 			return showRun(c, args[0], r)
 		},
 	}
+	c.Flags().StringVar(&html, "html", "", "draw it in this file, for browsers; - for standard output")
+	return c
+}
+
+// drawRun writes the picture of a run, and says where it is.
+func drawRun(out io.Writer, path, id string, events []event.Event) error {
+	t := run.MakeTimeline(events)
+	if path == "-" {
+		return picture.Write(out, id, t)
+	}
+	var b bytes.Buffer
+	if err := picture.Write(&b, id, t); err != nil {
+		return err
+	}
+	if err := writePrivate(path, b.Bytes()); err != nil {
+		return fmt.Errorf("writing the picture of run %s: %w", id, err)
+	}
+	_, err := fmt.Fprintf(out, "%s shows run %s; open it in a browser\n", path, id)
+	return err
 }
 
 // shownResources of each step on the critical path.

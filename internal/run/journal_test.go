@@ -121,7 +121,7 @@ func TestReport(t *testing.T) {
 		path = append(path, strings.TrimSpace(s.Host+" "+s.Step)+" "+s.Begin.String()+" "+s.Elapsed.String())
 	}
 	// m1 b began when m2 a was done; m1 a was never waited for.
-	if want := []string{"connecting, looking and planning 0s 2s", "m2 a 2s 4.5s", "m1 b 6.5s 2.5s"}; !slices.Equal(path, want) {
+	if want := []string{"connecting, looking and planning 0s 2s", "m2 a 2s 4.5s", "m1 b 6.5s 2.5s", "ending 9s 500ms"}; !slices.Equal(path, want) {
 		t.Errorf("the critical path is %q, want %q", path, want)
 	}
 	if len(r.Slowest) != 2 || r.Slowest[0].Resource != "packages x" || r.Slowest[0].Begin != 2*time.Second || len(r.Critical[1].Resources) != 1 {

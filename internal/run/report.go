@@ -23,7 +23,7 @@ type Report struct {
 	Skipped int    `json:"skipped"`
 	// Failures and notes of it.
 	Failures []event.Event `json:"failures,omitempty"`
-	// Critical is the chain of steps that the end of each round waited for, in order, and what came before rounds: a run is not faster than it.
+	// Critical is the chain of steps that the end of each round waited for, in order, with what came before rounds and after the last: a run is not faster than it.
 	Critical []Spent `json:"critical,omitempty"`
 	// Slowest resources, the slowest first.
 	Slowest []Spent `json:"slowest,omitempty"`
@@ -46,104 +46,34 @@ type Spent struct {
 const maxSlowest = 10
 
 // MakeReport tells what a run's events tell together.
-func MakeReport(events []event.Event) Report {
-	r := Report{Outcome: "unfinished"}
-	if len(events) == 0 {
-		return r
-	}
-	r.Started = events[0].Time
-	last := events[len(events)-1].Time
-	r.Elapsed = last.Sub(r.Started)
-	hosts := map[string]bool{}
-	now := newRound(r.Started)
-	for _, v := range events {
-		key := v.Host + " " + v.Step
-		switch v.Kind {
-		case event.RunStarted:
-			r.What = v.Message
-		case event.HostConnected:
-			hosts[v.Host] = true
-		case event.RoundStarted:
-			r.Critical = append(r.Critical, now.path()...)
-			before := Spent{Step: "looking and planning again", Begin: now.end.Sub(r.Started), Elapsed: v.Time.Sub(now.end)}
-			if r.Rounds++; r.Rounds == 1 {
-				before.Step = "connecting, looking and planning"
-			}
-			r.Critical = append(r.Critical, before) // it is on every path
-			now = newRound(v.Time)
-		case event.StepStarted:
-			now.steps[key] = &Spent{Host: v.Host, Step: v.Step, Begin: v.Time.Sub(r.Started)}
-			now.after[key] = v.After
-		case event.ResourceDone:
-			s := Spent{Host: v.Host, Step: v.Step, Resource: v.Resource, Begin: v.Time.Add(-v.Elapsed).Sub(r.Started), Elapsed: v.Elapsed}
-			r.Slowest = append(r.Slowest, s)
-			if step := now.steps[key]; step != nil {
-				step.Resources = append(step.Resources, s)
-			}
-		case event.StepDone, event.StepFailed:
-			if v.Kind == event.StepDone {
+func MakeReport(events []event.Event) Report { return MakeTimeline(events).Report() }
+
+// Report is what it comes to.
+func (t *Timeline) Report() Report {
+	r := Report{Started: t.Started, Elapsed: t.Elapsed, What: t.What, Outcome: t.Outcome, Error: t.Error, Rounds: len(t.Rounds), Failures: t.Failures}
+	for _, h := range t.Hosts {
+		if h.Connected {
+			r.Hosts++
+		}
+		r.Skipped += len(h.Skipped)
+		for _, s := range h.Steps {
+			switch s.State {
+			case Done:
 				r.Done++
-			} else {
+			case Failed:
 				r.Failed++
-				r.Failures = append(r.Failures, v)
 			}
-			step := now.steps[key]
-			if step == nil {
-				continue // it failed before it began
-			}
-			step.Elapsed = v.Time.Sub(r.Started) - step.Begin
-			if !v.Time.Before(now.end) {
-				now.latest, now.end = step, v.Time
-			}
-		case event.HostFailed:
-			r.Failures = append(r.Failures, v)
-		case event.StepSkipped:
-			r.Skipped++
-		case event.RunInterrupted:
-			r.Outcome = "interrupted"
-		case event.RunDeclined:
-			r.Outcome = "declined"
-		case event.RunDone:
-			r.Error = v.Error
-			switch {
-			case r.Outcome == "interrupted", r.Outcome == "declined":
-			case v.Error == "":
-				r.Outcome = "done"
-			default:
-				r.Outcome = "failed"
-			}
+			r.Slowest = append(r.Slowest, s.Resources...)
 		}
 	}
-	r.Hosts = len(hosts)
-	r.Critical = append(r.Critical, now.path()...)
+	for _, s := range t.Critical {
+		spent := s.Spent
+		spent.Resources = slices.SortedStableFunc(slices.Values(s.Resources), bySpent)
+		r.Critical = append(r.Critical, spent)
+	}
 	slices.SortStableFunc(r.Slowest, bySpent)
 	r.Slowest = r.Slowest[:min(len(r.Slowest), maxSlowest)]
 	return r
-}
-
-// round is what a report gathers of one.
-type round struct {
-	steps  map[string]*Spent // by host and name
-	after  map[string]string
-	latest *Spent    // that ended last
-	end    time.Time // of it, or of what came before it
-}
-
-func newRound(begin time.Time) *round {
-	return &round{steps: map[string]*Spent{}, after: map[string]string{}, end: begin}
-}
-
-// path is the chain of steps that its end waited for, in order.
-func (r *round) path() []Spent {
-	var path []Spent
-	seen := map[*Spent]bool{}
-	for s := r.latest; s != nil && !seen[s]; s = r.steps[r.after[s.Host+" "+s.Step]] {
-		seen[s] = true
-		slices.SortStableFunc(s.Resources, bySpent)
-		path = append(path, *s)
-	}
-	slices.Reverse(path)
-	return path
 }
 
 func bySpent(a, b Spent) int { return cmp.Compare(b.Elapsed, a.Elapsed) }
