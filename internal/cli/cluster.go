@@ -40,8 +40,9 @@ type clusterFlags struct {
 	kubernetes, store, output, sudoCommand string
 	accept                                 bool
 	lockTimeout                            time.Duration
-	changes                                bool // the command changes hosts: it takes the locks, and is recorded
-	bundleOptional                         bool // the command goes on without a bundle
+	changes                                bool   // the command changes hosts: it takes the locks, and is recorded
+	bundleOptional                         bool   // the command goes on without a bundle
+	only                                   string // the one host that it is about; empty for all
 }
 
 // add adds them; shorthand is that of --output.
@@ -149,6 +150,11 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	if w.cluster, err = cluster.Load(ctx, spec, in.dir); err != nil {
 		return nil, usageError{fmt.Errorf("%s: %w", name, err)}
 	}
+	if f.only != "" {
+		if err := w.limit(f.only); err != nil {
+			return nil, err
+		}
+	}
 	o := converge.Options{Cluster: w.cluster, LockTimeout: f.lockTimeout}
 	if f.store != "" {
 		err := f.openBundle(ctx, w, in, &o)
@@ -217,6 +223,28 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	}
 	w.close = append(w.close, w.Session.Close)
 	return w, nil
+}
+
+// limit has the work be about one host of the cluster.
+func (w *work) limit(host string) error {
+	h := w.cluster.Host(host)
+	if h == nil {
+		var names []string
+		for _, h := range w.cluster.Hosts {
+			names = append(names, h.Name)
+		}
+		const most = 20
+		if more := len(names) - most; more > 1 {
+			names = append(names[:most], fmt.Sprintf("%d more", more))
+		}
+		return usageError{fmt.Errorf("the cluster file has no host %s; it has %s", host, strings.Join(names, ", "))}
+	}
+	spec := *w.cluster.Cluster
+	spec.Hosts = []v1alpha1.Host{*h}
+	limited := *w.cluster
+	limited.Cluster = &spec
+	w.cluster = &limited
+	return nil
 }
 
 // openBundle finds the node software, and has the session use it.

@@ -33,8 +33,11 @@ var needMachines = []struct{ command, test string }{
 	{"bundle show", "TestBundles"},
 	{"bundle unpack", "TestBundles"},
 	{"bundle verify", "TestBundles"},
+	{"check", "TestCluster"},
+	{"doctor", "TestCluster"},
 	{"init --from-machines", "TestCluster"},
 	{"kubeconfig", "TestCluster"},
+	{"logs", "TestCluster"},
 	{"machines cut", "TestMachines"},
 	{"machines down", "TestMachines"},
 	{"machines heal", "TestMachines"},
@@ -51,6 +54,7 @@ var needMachines = []struct{ command, test string }{
 	{"reset", "TestApply"},
 	{"runs show", "TestApply"},
 	{"status", "TestCluster"},
+	{"support-bundle", "TestCluster"},
 }
 
 // programs are others that pages have readers run.

@@ -39,14 +39,10 @@ func containerLog(env *Env, path string, lines int) []string {
 			cut = false
 			continue
 		}
-		stream := ""
-		if fields := strings.SplitN(line, " ", 4); len(fields) == 4 && (fields[1] == "stdout" || fields[1] == "stderr") {
-			stream = fields[1]
-			line = begun[stream] + fields[3]
-			if strings.HasPrefix(fields[2], "P") {
-				begun[stream] = line
-				continue
-			}
+		line, stream, goesOn := parseLogLine(line, begun)
+		if goesOn {
+			begun[stream] = line
+			continue
 		}
 		delete(begun, stream)
 		if line = strings.TrimSpace(line); line != "" {
@@ -59,4 +55,13 @@ func containerLog(env *Env, path string, lines int) []string {
 		}
 	}
 	return said[max(0, len(said)-lines):]
+}
+
+// parseLogLine is the text of a line, after what its stream had begun, and whether it goes on in the next of its stream.
+func parseLogLine(line string, begun map[string]string) (text, stream string, goesOn bool) {
+	fields := strings.SplitN(line, " ", 4)
+	if len(fields) != 4 || fields[1] != "stdout" && fields[1] != "stderr" {
+		return line, "", false
+	}
+	return begun[fields[1]] + fields[3], fields[1], strings.HasPrefix(fields[2], "P")
 }

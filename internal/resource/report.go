@@ -31,6 +31,10 @@ func DecodeReport(e Encoded) (Report, error) {
 		return decode[NodesReport](e)
 	case "certificate-requests":
 		return decode[RequestsReport](e)
+	case "logs":
+		return decode[LogsReport](e)
+	case "log":
+		return decode[LogReport](e)
 	case "kernel-log":
 		return decode[KernelLogReport](e)
 	case "sync":

@@ -29,7 +29,7 @@ func TestReportsTravel(t *testing.T) {
 	api := resource.API{Servers: []string{"10.0.0.11:6443"}}
 	for _, r := range []resource.Report{
 		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
-		resource.KernelLogReport{Hours: 6}, resource.SyncReport{Dir: "/var/lib/etcd", Limit: time.Second}, resource.RoomReport{Dirs: []string{"/"}}, resource.ListenersReport{}, resource.NameServersReport{Servers: []string{"192.0.2.1"}},
+		resource.LogsReport{Units: []string{"kubelet.service"}, Socket: "unix:///s", Lines: 7}, resource.KernelLogReport{Hours: 6}, resource.LogReport{Name: "etcd", Socket: "unix:///s", Lines: 7, Previous: true, After: "c 1"}, resource.SyncReport{Dir: "/var/lib/etcd", Limit: time.Second}, resource.RoomReport{Dirs: []string{"/"}}, resource.ListenersReport{}, resource.NameServersReport{Servers: []string{"192.0.2.1"}},
 		resource.PathsReport{To: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, resource.ConflictsReport{Own: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 	} {
 		e, err := resource.EncodeReport(r)
@@ -201,5 +201,96 @@ func TestKernelLogReport(t *testing.T) {
 	})
 	if _, err := (resource.KernelLogReport{}).Look(t.Context(), m.Env(nil)); err == nil || !strings.Contains(err.Error(), "No journal files") {
 		t.Errorf("without a journal: %v", err)
+	}
+}
+
+func TestLogReports(t *testing.T) {
+	const socket = "unix:///run/runtime.sock"
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	said := "2026-11-27T10:00:00+0000 m kubelet[7]: a\n2026-11-27T10:00:01+0000 m kubelet[7]: b\n-- cursor: s=1;i=2\n"
+	var asked []string
+	m.SetProgram("journalctl", func(_ context.Context, c resource.Command) (resource.Output, error) {
+		asked = c.Args
+		if strings.Contains(strings.Join(c.Args, " "), "nothing.service") {
+			return resource.Output{Code: 1, Stderr: "-- No entries --\n"}, nil
+		}
+		return resource.Output{Stdout: said}, nil
+	})
+	m.DeclareUnit("kubelet.service", true, true)
+	look := func(r resource.LogReport) (resource.LogFound, error) {
+		r.Socket = socket
+		found, err := r.Look(t.Context(), env)
+		l, _ := found.(resource.LogFound)
+		return l, err
+	}
+
+	l, err := look(resource.LogReport{Name: "kubelet.service", Lines: 5})
+	if err != nil || l.Source != "unit kubelet.service" || len(l.Lines) != 2 || !strings.HasSuffix(l.Lines[1], "b") || l.Cursor != "s=1;i=2" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	said = ""
+	if l, err = look(resource.LogReport{Name: "kubelet.service", Lines: 5, After: l.Cursor}); err != nil || len(l.Lines) != 0 || l.Cursor != "s=1;i=2" ||
+		!strings.Contains(strings.Join(asked, " "), "--after-cursor=s=1;i=2") {
+		t.Errorf("%+v, %v after asking %q", l, err, asked)
+	}
+	if _, err = look(resource.LogReport{Name: "nothing.service", Lines: 5}); err == nil || !strings.Contains(err.Error(), "systemd knows no unit nothing.service") {
+		t.Error(err)
+	}
+
+	pod := func(id, name string) *cri.PodSandbox {
+		return &cri.PodSandbox{Id: id, Metadata: &cri.PodSandboxMetadata{Name: name, Namespace: "kube-system"}}
+	}
+	container := func(id, pod, name string, attempt uint32, created int64, s cri.ContainerState) *cri.Container {
+		return &cri.Container{Id: id, PodSandboxId: pod, Metadata: &cri.ContainerMetadata{Name: name, Attempt: attempt}, CreatedAt: created, State: s}
+	}
+	m.SetRuntime(socket, &fake.Runtime{
+		Pods: []*cri.PodSandbox{pod("p1", "etcd-m"), pod("p2", "web")},
+		Containers: []*cri.Container{
+			container("c1", "p1", "etcd", 0, 1, cri.ContainerState_CONTAINER_EXITED), container("c2", "p1", "etcd", 1, 2, cri.ContainerState_CONTAINER_RUNNING),
+			container("c3", "p2", "web", 0, 3, cri.ContainerState_CONTAINER_RUNNING),
+		},
+		Ended: map[string]*cri.ContainerStatus{"c1": {LogPath: "/var/log/1"}, "c2": {LogPath: "/var/log/2"}, "c3": {LogPath: "/var/log/3"}},
+	})
+	lay(t, env, "/var/log/1", "T stderr F dies\n")
+	lay(t, env, "/var/log/2", "T stderr F one\nT stderr P tw\nT stderr F o\nT stdout F three\nT stderr F fo")
+	l, err = look(resource.LogReport{Name: "etcd", Lines: 2})
+	if err != nil || !reflect.DeepEqual(l.Lines, []string{"two", "three"}) || l.Source != "container etcd of Pod kube-system/etcd-m (running, attempt 2)" {
+		t.Errorf("%+v, %v", l, err)
+	}
+	lay(t, env, "/var/log/2", "T stderr F one\nT stderr P tw\nT stderr F o\nT stdout F three\nT stderr F four\nT stdout F five\n")
+	if l, err = look(resource.LogReport{Name: "etcd", Lines: 1, After: l.Cursor}); err != nil || !reflect.DeepEqual(l.Lines, []string{"four", "five"}) {
+		t.Errorf("since then it said %+v, %v", l, err)
+	}
+	if l, err = look(resource.LogReport{Name: "etcd", Lines: 9, After: "c1 7"}); err != nil || len(l.Lines) != 5 {
+		t.Errorf("of a container that is new it said %+v, %v", l, err)
+	}
+	if l, err = look(resource.LogReport{Name: "etcd", Lines: 9, Previous: true}); err != nil || !reflect.DeepEqual(l.Lines, []string{"dies"}) {
+		t.Errorf("before, it said %+v, %v", l, err)
+	}
+	for name, r := range map[string]struct {
+		resource.LogReport
+		says string
+	}{
+		"none":        {resource.LogReport{Name: "none", Lines: 1}, "there are etcd, web"},
+		"no previous": {resource.LogReport{Name: "web", Lines: 1, Previous: true}, "before the one that is there now (running)"},
+		"gone":        {resource.LogReport{Name: "web", Lines: 1}, "/var/log/3 is not there"},
+		"odd cursor":  {resource.LogReport{Name: "etcd", Lines: 1, After: "c2 x"}, "no cursor"},
+	} {
+		if _, err := look(r.LogReport); err == nil || !strings.Contains(err.Error(), r.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	said = "x\n"
+	all, err := resource.LogsReport{Socket: socket, Units: []string{"kubelet.service"}, Namespaces: []string{"kube-system"}, Lines: 1}.Look(t.Context(), env)
+	var got []string
+	if logs, ok := all.([]resource.NamedLog); ok {
+		for _, l := range logs {
+			got = append(got, l.Name+": "+strings.Join(l.Lines, "|")+l.Problem)
+		}
+	}
+	if want := "kernel: x, kubelet.service: x, web: its log /var/log/3 is not there: logs go with their containers, etcd: five, etcd.1: dies"; err != nil || strings.Join(got, ", ") != want {
+		t.Errorf("it finds %q, %v", got, err)
 	}
 }

@@ -90,6 +90,7 @@ func TestCluster(t *testing.T) {
 	for _, m := range names {
 		before[m] = o.snapshot(t, m)
 	}
+	o.fit(t)
 	saved := filepath.Join(o.dir, "saved.plan")
 	said := o.must(t, "plan", "-o", saved)
 	made := o.run(t, "apply", "--yes", saved)
@@ -295,6 +296,7 @@ func (o operator) clusterDrift(t *testing.T) {
 	if got := p.changes(); !slices.Equal(got, want) {
 		t.Errorf("after changes by hand, the plan names\n%s\nnot\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	o.sick(t)
 	const unhurt = "crictl ps -q --no-trunc --name '^(kube-|etcd)' | sort" // CoreDNS, which was deleted, may have been there, too
 	m1 := o.on(t, "m1", unhurt)
 	o.must(t, "apply", "--yes")
@@ -349,6 +351,7 @@ func (o operator) secrets(t *testing.T, said string) {
 	for _, token := range strings.Fields(tokens) {
 		where[token] = nil
 	}
+	o.told(t)
 	patterns := t.TempDir() // they must not be in the arguments of what looks for them
 	o.write(t, filepath.Join(patterns, "patterns"), strings.Join(slices.Sorted(maps.Keys(where)), "\n")+"\n")
 	o.write(t, filepath.Join(o.dir, "said"), said)

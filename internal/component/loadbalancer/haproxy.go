@@ -15,7 +15,8 @@ import (
 // Files and a unit of our own: the package's haproxy.service and /etc/haproxy belong to whoever has a HAProxy for other purposes on the host.
 const (
 	configPath = "/etc/kubewright/endpoint.cfg"
-	unitName   = "kubewright-endpoint.service"
+	// Unit is that of systemd.
+	Unit = "kubewright-endpoint.service"
 
 	// authorityPath is that of the authority that API servers have their certificates from; it lies on every node before the balancer starts.
 	authorityPath = resource.PKIDir + "/" + pki.Kubernetes + ".crt"

@@ -43,11 +43,11 @@ func Packages(in Input) func(host string) []string {
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	var steps []plan.Step
 	config := resource.NewFile(configPath, haproxyConfig(in.Cluster))
-	unit := resource.NewFile("/etc/systemd/system/"+unitName, service)
+	unit := resource.NewFile("/etc/systemd/system/"+Unit, service)
 	resources := []resource.Resource{
 		resource.Directory{Path: "/etc/kubewright"},
 		config, unit,
-		resource.Unit{Name: unitName, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{config.ID()}},
+		resource.Unit{Name: Unit, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{config.ID()}},
 	}
 	for _, h := range in.Cluster.Hosts {
 		if _, answered := in.Hosts[h.Name]; !answered || !in.Cluster.LocalBalancer(h) {
@@ -55,7 +55,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		}
 		s := plan.Step{
 			StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
-			Resources: resources, Ensures: []resource.Probe{resource.UnitActive{Name: unitName}},
+			Resources: resources, Ensures: []resource.Probe{resource.UnitActive{Name: Unit}},
 		}
 		if in.After != nil {
 			s.Requires = in.After(h.Name)
@@ -68,7 +68,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 // Probes ask whether the balancer of a host runs, and whether an API server answers through it.
 func Probes(c *cluster.Cluster) []resource.Probe {
 	return []resource.Probe{
-		resource.UnitActive{Name: unitName},
+		resource.UnitActive{Name: Unit},
 		resource.HTTPAnswers{Name: "endpoint", URL: "https://" + net.JoinHostPort(c.Loopback()[0], strconv.Itoa(c.Cluster.APIServer.Port)) + "/readyz", CA: authorityPath, ServerName: c.Endpoint.Name},
 	}
 }
