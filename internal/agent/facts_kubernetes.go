@@ -23,7 +23,7 @@ import (
 
 // kubernetes says what the machine has of a cluster.
 func (g *gathering) kubernetes() facts.Kubernetes {
-	k := facts.Kubernetes{Authorities: map[string]facts.Authority{}, Shared: map[string]string{}, Manifests: map[string]string{}}
+	k := facts.Kubernetes{Authorities: map[string]facts.Authority{}, Shared: map[string]string{}, Manifests: map[string]string{}, Settings: map[string]string{}}
 	for _, name := range pki.Authorities() {
 		if certificate := g.content(resource.PKIDir + "/" + name + ".crt"); certificate != nil {
 			k.Authorities[name] = facts.Authority{Certificate: string(certificate), Key: g.there(resource.PKIDir + "/" + name + ".key")}
@@ -50,6 +50,11 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		}
 		image, flags := parseManifest(g.content(manifests + "/" + name))
 		k.Manifests[name] = image
+		for flag, setting := range settings[name] {
+			if value := flags[flag]; value != "" {
+				k.Settings[setting] = value
+			}
+		}
 		switch name {
 		case "etcd.yaml":
 			k.Etcd.InitialCluster, k.Etcd.InitialClusterState = flags["initial-cluster"], flags["initial-cluster-state"]
@@ -59,6 +64,9 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		case "kube-apiserver.yaml":
 			port = flags["secure-port"]
 		}
+	}
+	if server := serverOf(g.content("/etc/kubernetes/admin.conf")); server != "" {
+		k.Settings[facts.Endpoint] = server
 	}
 	held, err := g.env.Files.List(dataDir + "/member")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -70,6 +78,26 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		k.API = apiReady(g.ctx, port, []byte(authority.Certificate))
 	}
 	return k
+}
+
+// serverOf is the address of the API that a kubeconfig has; nothing if it has none.
+func serverOf(kubeconfig []byte) string {
+	var c struct {
+		Clusters []struct{ Cluster struct{ Server string } }
+	}
+	if yaml.Unmarshal(kubeconfig, &c) != nil || len(c.Clusters) == 0 {
+		return ""
+	}
+	return c.Clusters[0].Cluster.Server
+}
+
+// settings are the flags, by manifest, that tell what a cluster is born with.
+var settings = map[string]map[string]string{
+	"kube-apiserver.yaml": {
+		"service-cluster-ip-range": facts.ServiceRanges, "service-account-issuer": facts.TokenIssuer, "encryption-provider-config": facts.Encryption,
+	},
+	"kube-controller-manager.yaml": {"cluster-cidr": facts.PodRanges},
+	"etcd.yaml":                    {"data-dir": facts.EtcdData},
 }
 
 // content of a file; nil if there is none.

@@ -53,6 +53,15 @@ func TestManifests(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", tt.name, f.Etcd, f.Manifests, tt.etcd, tt.manifests)
 		}
 	}
+	settings := gather(t, map[string]string{
+		"/etc/kubernetes/admin.conf":         "clusters:\n- name: x\n  cluster: {server: \"https://api.x.internal:6443\"}\nusers: [{user: {client-key-data: eA==}}]\n",
+		dir + "etcd.yaml":                    elsewhere,
+		dir + "kube-apiserver.yaml":          manifestOf("x", "kube-apiserver", "--service-cluster-ip-range=10.96.0.0/16,fd00::/108", "--secure-port=6443"),
+		dir + "kube-controller-manager.yaml": manifestOf("x", "kube-controller-manager", "--cluster-cidr=10.244.0.0/16", "--service-cluster-ip-range=10.96.0.0/16"),
+	}).Kubernetes.Settings
+	if want := map[string]string{facts.EtcdData: "/data/etcd", facts.ServiceRanges: "10.96.0.0/16,fd00::/108", facts.PodRanges: "10.244.0.0/16", facts.Endpoint: "https://api.x.internal:6443"}; !maps.Equal(settings, want) {
+		t.Errorf("it was born with %v; want %v", settings, want)
+	}
 	if !gather(t, map[string]string{facts.FormedFile: ""}).Kubernetes.Formed {
 		t.Error("it does not remember that etcd was whole")
 	}

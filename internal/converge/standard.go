@@ -33,6 +33,7 @@ func Standard(b *bundle.Bundle) Components {
 		var all parts
 		all.add(Hosts(b)(w))
 		all.add(nil, etcd.Guard(w.Cluster, w.Hosts))
+		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
 		all.add(nil, otherVersion(w, b))
 		keys, problems := w.Keys()
 		all.add(nil, problems)

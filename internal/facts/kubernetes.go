@@ -12,6 +12,8 @@ type Kubernetes struct {
 	Formed bool `json:"formed,omitempty"`
 	// Manifests are the static Pods that it shall run, by file name, with their images: {"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}.
 	Manifests map[string]string `json:"manifests,omitempty"`
+	// Settings are what its programs were started with that a cluster is born with, by the names below; those that have none are left out.
+	Settings map[string]string `json:"settings,omitempty"`
 	// Joined says that its kubelet has credentials of its own that have not run out.
 	Joined bool `json:"joined,omitempty"`
 	// API says that an API server on it says that it is ready.
@@ -37,3 +39,13 @@ type Etcd struct {
 	InitialCluster      string `json:"initialCluster,omitempty"`
 	InitialClusterState string `json:"initialClusterState,omitempty"`
 }
+
+// Names of settings.
+const (
+	ServiceRanges = "service ranges" // of the API server, with commas between
+	PodRanges     = "pod ranges"     // of the controller manager, likewise
+	TokenIssuer   = "token issuer"   // of the API server
+	Encryption    = "encryption"     // the file that says how the API server encrypts what it stores
+	Endpoint      = "endpoint"       // the address that kubeconfigs of administrators have: "https://api.prod.internal:6443"
+	EtcdData      = "etcd data"      // the directory that the member of etcd has its data in
+)

@@ -42,7 +42,7 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		"service-cluster-ip-range":           strings.Join(c.Network.ServiceRanges, ","),
 		"service-account-key-file":           pki + "/sa.pub",
 		"service-account-signing-key-file":   pki + "/sa.key",
-		"service-account-issuer":             "https://kubernetes.default.svc." + c.Network.DNSDomain,
+		"service-account-issuer":             issuer(c),
 		"client-ca-file":                     pki + "/ca.crt",
 		"tls-cert-file":                      pki + "/apiserver.crt",
 		"tls-private-key-file":               pki + "/apiserver.key",

@@ -15,7 +15,7 @@ import (
 // Guard says why members may not be started, so that no second cluster is ever made over one that lives or once lived. Members that are made of nothing form a new cluster by
 // themselves as soon as most of them agree: what was there before would be lost to it. hosts are those that answered, by name.
 func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
-	g := guard{members: c.EtcdHosts(), hosts: hosts}
+	g := guard{members: c.EtcdHosts(), hosts: hosts, dataDir: c.Etcd.DataDir}
 	if g.formed() {
 		return g.living()
 	}
@@ -38,6 +38,7 @@ func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
 type guard struct {
 	members []v1alpha1.Host
 	hosts   map[string]facts.Host
+	dataDir string
 }
 
 // formed says whether any host remembers that the cluster was whole.
@@ -92,7 +93,12 @@ func (g guard) living() []plan.Problem {
 	initial := g.initial()
 	for _, h := range g.members {
 		f, answered := g.hosts[h.Name]
+		has := f.Kubernetes.Settings[facts.EtcdData]
 		switch {
+		case f.Kubernetes.Etcd.Data && has != "" && has != g.dataDir:
+			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
+				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", has, g.dataDir),
+				Remedy:  "Say etcd.dataDir: " + has})
 		case !answered || f.Kubernetes.Etcd.Data:
 		case f.Kubernetes.Formed || slices.Contains(initial, h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,

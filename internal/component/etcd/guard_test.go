@@ -38,6 +38,8 @@ func host(has ...string) facts.Host {
 
 func TestGuard(t *testing.T) {
 	bare, began, lives := host(), host("authority", "manifest", "data"), host("authority", "manifest", "data", "formed")
+	elsewhere := host("authority", "manifest", "data", "formed")
+	elsewhere.Kubernetes.Settings = map[string]string{facts.EtcdData: "/data/etcd"}
 	for _, c := range []struct {
 		name          string
 		cp1, cp2, cp3 *facts.Host // nil did not answer
@@ -63,6 +65,7 @@ func TestGuard(t *testing.T) {
 		{name: "begun, the manifest is gone", cp1: new(host("authority", "data")), cp2: new(host("authority")), cp3: new(host("authority"))},
 
 		{name: "living", cp1: &lives, cp2: &lives, cp3: &lives},
+		{name: "living, with the data elsewhere", cp1: &elsewhere, cp2: &lives, cp3: &lives, want: []string{"cp1: its etcd member has its data in /data/etcd, and the file says /var/lib/etcd"}},
 		{name: "living, one does not answer", cp1: &lives, cp2: &lives},
 		{name: "living, most do not answer", cp1: &lives},
 		{name: "living, data is gone", cp1: &lives, cp2: new(host("authority", "manifest", "formed")), cp3: &lives, want: []string{"cp2: the data of its etcd member is gone"}},
