@@ -27,7 +27,7 @@ func TestExplain(t *testing.T) {
 		{"", []string{"apiVersion", "text, required (kubewright.dev/v1alpha1)", "hosts", "list of objects, required"}},
 		{"hosts", []string{"hosts: list of objects, required\n", "roles", "list of texts, required (control-plane, etcd, worker, loadbalancer)", "labels", "texts by name"}},
 		{"hosts[0].taints", []string{"hosts.taints: list of objects\n", "effect"}},
-		{"network.flannel.backend", []string{"network.flannel.backend: text\n  backend is vxlan (default), or host-gw:"}},
+		{"network.flannel.backend", []string{"network.flannel.backend: text (vxlan, host-gw)\n  backend is vxlan (default), or host-gw:"}},
 		{"network.masquerade", []string{"network.masquerade: true or false\n"}},
 		{"kubelet.config", []string{"kubelet.config: object of anything\n"}},
 		{"hostPreparation.packages", []string{"list of texts\n", "xfsprogs"}},

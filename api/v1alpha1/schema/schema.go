@@ -3,6 +3,7 @@
 package schema
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (n *Node) Follow(part *Node) *Node {
 
 // Generate makes the schema of a struct type of the package in a directory.
 func Generate(dir, root string) ([]byte, error) {
-	g := generator{structs: map[string]*ast.TypeSpec{}, docs: map[string]string{}, consts: map[string]string{}, texts: map[string][]string{}, defs: map[string]*Node{}}
+	g := generator{structs: map[string]*ast.TypeSpec{}, docs: map[string]string{}, consts: map[string]string{}, typed: map[string]string{}, texts: map[string][]string{}, values: map[string][]ast.Expr{}, defs: map[string]*Node{}}
 	if err := g.read(dir); err != nil {
 		return nil, err
 	}
@@ -63,6 +64,10 @@ func Generate(dir, root string) ([]byte, error) {
 	}
 	top := g.defs[root]
 	delete(g.defs, root)
+	top.Defs = g.defs
+	if err := g.limit(top); err != nil {
+		return nil, err
+	}
 	top.Schema, top.Title, top.Defs = "https://json-schema.org/draft/2020-12/schema", "A cluster file of Kubewright", g.defs
 	b, err := json.MarshalIndent(top, "", "  ")
 	return append(b, '\n'), err
@@ -70,9 +75,11 @@ func Generate(dir, root string) ([]byte, error) {
 
 type generator struct {
 	structs map[string]*ast.TypeSpec
-	docs    map[string]string   // of types
-	consts  map[string]string   // untyped, by name
-	texts   map[string][]string // types that are text, and the constants that are of them
+	docs    map[string]string     // of types
+	consts  map[string]string     // untyped, by name
+	typed   map[string]string     // typed, by name
+	texts   map[string][]string   // types that are text, and the constants that are of them
+	values  map[string][]ast.Expr // by field, as in files: what validation takes
 	defs    map[string]*Node
 }
 
@@ -92,8 +99,11 @@ func (g generator) read(dir string) error {
 			return err
 		}
 		for _, d := range f.Decls {
-			if d, ok := d.(*ast.GenDecl); ok {
+			switch d := d.(type) {
+			case *ast.GenDecl:
 				g.declared(d)
+			case *ast.FuncDecl:
+				ast.Inspect(d, g.checked)
 			}
 		}
 	}
@@ -125,12 +135,63 @@ func (g generator) declared(d *ast.GenDecl) {
 				}
 				if t, typed := s.Type.(*ast.Ident); typed {
 					g.texts[t.Name] = append(g.texts[t.Name], value)
+					g.typed[s.Names[i].Name] = value
 				} else {
 					g.consts[s.Names[i].Name] = value
 				}
 			}
 		}
 	}
+}
+
+// checked finds which values validation takes of a field: oneOf(v, "kubeProxy.mode", c.KubeProxy.Mode, NFTables, IPTables).
+func (g generator) checked(n ast.Node) bool {
+	call, ok := n.(*ast.CallExpr)
+	if !ok || len(call.Args) < 4 {
+		return true
+	}
+	name, named := call.Fun.(*ast.Ident)
+	field, literal := call.Args[1].(*ast.BasicLit)
+	if !named || name.Name != "oneOf" || !literal {
+		return true
+	}
+	if path, err := strconv.Unquote(field.Value); err == nil {
+		g.values[path] = call.Args[3:]
+	}
+	return true
+}
+
+// limit gives fields that are text the values that validation takes.
+func (g generator) limit(top *Node) error {
+	var wrong []error
+	for path, values := range g.values {
+		n := top
+		for key := range strings.SplitSeq(path, ".") {
+			if n = top.Follow(n).Properties[key]; n == nil {
+				break
+			}
+		}
+		if n == nil || n.Type != "string" {
+			wrong = append(wrong, fmt.Errorf("validation checks %s, which is no field that is text", path))
+			continue
+		}
+		n.Enum = nil
+		for _, v := range values {
+			value := ""
+			switch v := v.(type) {
+			case *ast.BasicLit:
+				value, _ = strconv.Unquote(v.Value)
+			case *ast.Ident:
+				value = cmp.Or(g.consts[v.Name], g.typed[v.Name])
+			}
+			if value == "" {
+				wrong = append(wrong, fmt.Errorf("validation of %s takes something that is no text", path))
+				continue
+			}
+			n.Enum = append(n.Enum, value)
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // define makes a definition of a struct type, and of those that it consists of.

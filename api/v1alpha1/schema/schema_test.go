@@ -87,6 +87,8 @@ func TestSchemaValidates(t *testing.T) {
 		"another type":           "network: {nodeMask: wide}\n",
 		"text for a list":        "network: {podRanges: 10.244.0.0/16}\n",
 		"an unknown value":       "network: {plugin: other}\n",
+		"an unknown mode":        "kubeProxy: {mode: userspace}\n",
+		"an unknown algorithm":   "certificates: {algorithm: dsa}\n",
 		"a number as text":       "hostPreparation: {sysctls: {vm.swappiness: 1}}\n",
 	} {
 		if err := validate([]byte(minimal + more)); err == nil {
