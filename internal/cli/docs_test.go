@@ -58,7 +58,7 @@ var needMachines = []struct{ command, test string }{
 }
 
 // programs are others that pages have readers run.
-var programs = []string{"apt-get", "cd", "cp", "crictl", "export", "git", "journalctl", "jq", "kubectl", "make", "mv", "rm", "scp", "sha256sum", "ssh", "ssh-keygen", "systemctl", "systemd-machine-id-setup"}
+var programs = []string{"apt-get", "cd", "cp", "crictl", "export", "git", "journalctl", "jq", "kubeadm", "kubectl", "make", "mv", "rm", "scp", "sha256sum", "ssh", "ssh-keygen", "systemctl", "systemd-machine-id-setup"}
 
 // page is one of the documentation.
 type page struct {

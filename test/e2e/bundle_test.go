@@ -16,7 +16,7 @@ import (
 
 // The tests here use the bundles of the default store, which "make bundles" builds: compiling them is the longest part of all tests, and
 // done once. bundles are those that there are, the newest first.
-func bundles(t *testing.T) []bundle.Bundle {
+func bundles(t testing.TB) []bundle.Bundle {
 	t.Helper()
 	var list []bundle.Bundle
 	if err := json.Unmarshal([]byte(must(t, kubewright, "bundle", "list", "-o", "json")), &list); err != nil {
@@ -29,7 +29,7 @@ func bundles(t *testing.T) []bundle.Bundle {
 }
 
 // versions are those of Kubernetes that there are bundles for, the newest first.
-func versions(t *testing.T) []string {
+func versions(t testing.TB) []string {
 	t.Helper()
 	var v []string
 	for _, b := range bundles(t) {
@@ -51,7 +51,7 @@ func showJSON(t *testing.T, args ...string) bundle.Bundle {
 }
 
 // store is the directory of the default store.
-func store(t *testing.T) string {
+func store(t testing.TB) string {
 	t.Helper()
 	m := regexp.MustCompile(`--store string .*\(default "(.*)"\)`).FindStringSubmatch(must(t, kubewright, "bundle", "list", "--help"))
 	if m == nil {

@@ -71,7 +71,9 @@ func (o operator) agnhost(t *testing.T, machines ...string) string {
 	must(t, "skopeo", "copy", "--quiet", "oci:"+store(t)+":"+name, "oci-archive:"+filepath.Join(dir, "agnhost.tar")+":"+name)
 	for _, m := range machines {
 		o.copyTo(t, m, dir, "/root/agnhost")
-		o.on(t, m, "ctr --namespace k8s.io images import /root/agnhost/agnhost.tar >/dev/null && rm -r /root/agnhost && crictl inspecti -q "+name+" >/dev/null")
+		o.on(t, m, "ctr --namespace k8s.io images import /root/agnhost/agnhost.tar >/dev/null && rm -r /root/agnhost")
+		// The part of containerd that speaks CRI hears of it by an event.
+		o.eventuallyOn(t, m, "the image to be known", "crictl inspecti -q "+name+" >/dev/null && echo known", "known")
 	}
 	return name
 }
@@ -113,6 +115,7 @@ func TestCluster(t *testing.T) {
 	o.secrets(t, said+made.stdout+made.stderr)
 	o.workloads(t, "m4", "m5")
 	o.seen(t)
+	o.judged(t)
 	o.clusterDrift(t)
 	o.guarded(t)
 

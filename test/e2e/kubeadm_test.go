@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+)
+
+// kubeletUnits are the kubelet's as kubeadm's packages have it (release/cmd/krel/templates/latest of kubernetes/release v0.18), with the program where the bundle puts it.
+const kubeletUnits = `mkdir -p /etc/systemd/system/kubelet.service.d
+cat >/etc/systemd/system/kubelet.service <<'END'
+[Unit]
+Description=kubelet: The Kubernetes Node Agent
+Wants=network-online.target
+After=network-online.target
+[Service]
+ExecStart=/usr/local/bin/kubelet
+Restart=always
+StartLimitInterval=0
+RestartSec=10
+[Install]
+WantedBy=multi-user.target
+END
+cat >/etc/systemd/system/kubelet.service.d/10-kubeadm.conf <<'END'
+[Service]
+Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+EnvironmentFile=-/etc/default/kubelet
+ExecStart=
+ExecStart=/usr/local/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+END
+systemctl daemon-reload
+`
+
+// passedOver are kubeadm's complaints of local machines: they are containers, whose kernel keeps its configuration to itself, and they lack packages that images bring.
+const passedOver = " --ignore-preflight-errors=SystemVerification,FileExisting-conntrack,FileExisting-ip,FileExisting-iptables,FileExisting-mount,FileExisting-nsenter"
+
+// judged has kubeadm judge the cluster: it knows its certificates, would upgrade it, and has a machine join that Kubewright knows nothing of.
+func (o operator) judged(t *testing.T) {
+	t.Helper()
+	v := versions(t)[0]
+	expiration := o.on(t, "m1", "kubeadm certs check-expiration 2>&1")
+	for _, name := range []string{"admin.conf", "apiserver", "apiserver-etcd-client", "apiserver-kubelet-client", "controller-manager.conf", "etcd-healthcheck-client", "etcd-peer", "etcd-server", "front-proxy-client", "scheduler.conf", "super-admin.conf", "ca", "etcd-ca", "front-proxy-ca"} {
+		if !strings.Contains(expiration, "\n"+name+" ") {
+			t.Errorf("kubeadm knows no certificate %s:\n%s", name, expiration)
+		}
+	}
+	if strings.Contains(expiration, "MISSING") || strings.Contains(expiration, "invalid") {
+		t.Errorf("kubeadm misses certificates:\n%s", expiration)
+	}
+	if plan := o.on(t, "m1", "kubeadm upgrade plan "+v+" --allow-release-candidate-upgrades 2>&1"); !strings.Contains(plan, "kube-apiserver") || !strings.Contains(plan, v) {
+		t.Errorf("kubeadm would upgrade by this plan:\n%s", plan)
+	}
+
+	o.machines(t, "up", "--count", "6")
+	o.install(t, "m6", v)
+	o.runtime(t, "m6", v)
+	o.on(t, "m6", kubeletUnits+"sysctl -qw net.ipv4.ip_forward=1; echo '"+o.address(t, "m1")+" api.e2e.internal' >>/etc/hosts") // the line that docs/operating.md names
+	join := o.on(t, "m1", "kubeadm token create --ttl 10m --print-join-command 2>/dev/null")
+	o.on(t, "m6", join+passedOver+" 2>&1")
+	o.eventually(t, "the node of m6 to be ready", kubectl+"get node m6 --no-headers | grep -cw Ready", "1")
+	if got := o.must(t, "status"); !strings.Contains(got, "m6: the cluster has this node, and the cluster file has no host of that name") {
+		t.Errorf("status says nothing of m6:\n%s", got)
+	}
+	o.kube(t, "delete node m6")
+	o.machines(t, "down", "m6")
+	o.nothing(t, "after m6 has come and gone")
+}
