@@ -11,7 +11,7 @@ import (
 type Wait struct {
 	// Step is the first of those that are left on the host.
 	Step plan.StepID
-	// For is what it waits for: a condition by its name, or a turn.
+	// For is what it waits for: a condition by its name, or Turn.
 	For string
 	// Of are the steps of the condition that are not done yet and may be.
 	Of []plan.StepID
@@ -19,8 +19,8 @@ type Wait struct {
 	Why string
 }
 
-// turn is what a step waits for whose conditions hold.
-const turn = "a turn"
+// Turn is what a step waits for whose conditions hold.
+const Turn = "a turn"
 
 // waitsEvery is how often somebody is told of waits, at most.
 const waitsEvery = 250 * time.Millisecond
@@ -39,7 +39,7 @@ func (e *execution) waits(inHand int) []Wait {
 			continue
 		}
 		said[n.Host] = true
-		w := Wait{Step: n.StepID, For: turn}
+		w := Wait{Step: n.StepID, For: Turn}
 		switch {
 		case n.state == waiting:
 			w.For, w.Of = e.lacks(n)
