@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,50 +61,24 @@ mayFail, alarms), endpoint, certificates, versions, addons, requests. States are
 
 // showStatus is a status for people. What is wrong comes last, where they look first.
 func showStatus(out io.Writer, s converge.Status) error {
-	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NODE\tSTATE\tROLES\tVERSION\tRUNTIME\tADDRESS")
-	for _, n := range s.Nodes {
-		state := stateOf(n.State)
-		if n.Cordoned {
-			state += ", cordoned"
+	for _, t := range statusTables(s) {
+		if err := t.write(out, t.rows); err != nil {
+			return err
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, state, orDash(strings.Join(n.Roles, ",")), orDash(n.Version), orDash(strings.Replace(n.Runtime, "://", " ", 1)), orDash(n.Address))
+		fmt.Fprintln(out)
 	}
-	fmt.Fprintln(t, "\nCONTROL PLANE\tAPI SERVER\tCONTROLLER MANAGER\tSCHEDULER")
-	for _, p := range s.ControlPlanes {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Host, programState(p.APIServer), programState(p.ControllerManager), programState(p.Scheduler))
+	for _, line := range statusSums(s) {
+		fmt.Fprintln(out, line)
 	}
-	fmt.Fprintln(t, "\nETCD MEMBER\tSTATE\tROLE\tVERSION\tDATABASE")
-	for _, m := range s.Etcd.Members {
-		role := "follower"
-		switch {
-		case m.Leader:
-			role = "leader"
-		case m.Learner:
-			role = "learner"
-		case m.State != converge.Well: // it follows nobody
-			role = "-"
-		}
-		database := "-"
-		if m.ID != "" {
-			database = size(m.Size)
-			if m.Quota > 0 {
-				database += " of " + size(m.Quota)
-			}
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", m.Host, stateOf(m.State), role, orDash(m.Version), database)
-	}
-	if len(s.Addons) > 0 {
-		fmt.Fprintln(t, "\nIN THE CLUSTER\tSTATE")
-		for _, a := range s.Addons {
-			fmt.Fprintf(t, "%s\t%s\n", a.Name, stateOf(a.State))
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "\nEtcd: %s.\nEndpoint: %s.\nCertificates: %s.\nVersions: %s.\n", s.Etcd.Text(), endpointText(s.Endpoint), certificatesText(s.Certificates), versionsText(s.Versions))
 	return showFindings(out, s)
+}
+
+// statusSums are what it comes to, a line each.
+func statusSums(s converge.Status) []string {
+	return []string{
+		fmt.Sprintf("Etcd: %s.", s.Etcd.Text()), fmt.Sprintf("Endpoint: %s.", endpointText(s.Endpoint)),
+		fmt.Sprintf("Certificates: %s.", certificatesText(s.Certificates)), fmt.Sprintf("Versions: %s.", versionsText(s.Versions)),
+	}
 }
 
 // showFindings is what is wrong and what to do, or that nothing is.
@@ -128,22 +101,6 @@ func showFindings(out io.Writer, s converge.Status) error {
 	}
 	return nil
 }
-
-func stateOf(h converge.Health) string {
-	if h == converge.Wrong {
-		return "WRONG"
-	}
-	return string(h)
-}
-
-func programState(p converge.ProgramStatus) string {
-	if p.State == converge.Well && p.Version != "" {
-		return "well, " + p.Version
-	}
-	return stateOf(p.State)
-}
-
-func orDash(s string) string { return cmp.Or(s, "-") }
 
 func endpointText(e converge.EndpointStatus) string {
 	text := fmt.Sprintf("%s, %s", e.Address, e.Kind)
