@@ -2,6 +2,8 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +17,8 @@ import (
 
 func newStatus(components Components) *cobra.Command {
 	f := &clusterFlags{components: components}
+	var watch bool
+	var interval time.Duration
 	c := &cobra.Command{
 		Use:   "status [FILE]",
 		Short: "Say how a cluster is, what is wrong, and what to do",
@@ -24,20 +28,34 @@ answers, too. What could not be asked is "unknown", which does not say that it i
 
 Exits with 0 if nothing is wrong, warnings aside, and with 1 if something is.
 
+With --watch it looks again and again, over the same connections, until it is interrupted (Ctrl-C), and then exits with 0. Hosts that do not answer are tried again all the
+while. On a terminal each look is drawn over the one before, what is wrong first; elsewhere they are written one after another.
+
 With --output json the same is printed as one object: cluster, time, well, findings (severity, host, message, remedy), nodes, controlPlanes, etcd (members, quorum, voters, healthy,
-mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.`,
-		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings",
-		Args:    cobra.MaximumNArgs(1),
+mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.
+With --watch each look is an object on a line of its own.`,
+		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings\n  kubewright status --watch\n" +
+			"  kubewright status --watch --interval 30s --output json | jq --unbuffered -r '.time + \" \" + .findings[].message'",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkInterval(c, watch, interval); err != nil {
+				return err
+			}
 			in, err := readInput(c, args, false)
 			if err != nil {
 				return err
 			}
 			w, err := f.open(c, in, "status")
 			if err != nil {
+				if watch && errors.Is(err, context.Canceled) {
+					return nil
+				}
 				return err
 			}
 			defer w.Close()
+			if watch {
+				return watchStatus(c, f.output, w, interval)
+			}
 			s, err := w.Status(c.Context())
 			if err != nil {
 				return err
@@ -56,7 +74,19 @@ mayFail, alarms), endpoint, certificates, versions, addons, requests. States are
 	}
 	f.addOutput(c, "o")
 	f.addHosts(c)
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again until it is interrupted")
+	c.Flags().DurationVar(&interval, "interval", defaultInterval, "how long --watch rests between two looks; at least 1s")
 	return c
+}
+
+func checkInterval(c *cobra.Command, watch bool, interval time.Duration) error {
+	switch {
+	case !watch && c.Flags().Changed("interval"):
+		return usageError{errors.New("--interval is of --watch: say both")}
+	case interval < time.Second:
+		return usageError{fmt.Errorf("--interval %s: want at least 1s", interval)}
+	}
+	return nil
 }
 
 // showStatus is a status for people. What is wrong comes last, where they look first.

@@ -28,21 +28,21 @@ func (b *board) line(h *boardHost, now time.Time) hostLine {
 			l.text += fmt.Sprintf(" (and %d more)", more)
 		}
 	case silent:
-		l.elapsed, l.what, l.text, l.stuck, l.red = elapsed(now.Sub(h.since)), "no answer", h.silent, true, true
+		l.elapsed, l.what, l.text, l.stuck, l.red = Elapsed(now.Sub(h.since)), "no answer", h.silent, true, true
 	case working:
 		if len(h.inHand) == 0 {
 			l.what, l.text = h.last, "done"
 			break
 		}
 		s := h.inHand[0]
-		l.elapsed, l.what, l.more, l.text, l.stuck = elapsed(now.Sub(s.since)), s.name, len(h.inHand)-1, s.text(), s.waits
+		l.elapsed, l.what, l.more, l.text, l.stuck = Elapsed(now.Sub(s.since)), s.name, len(h.inHand)-1, s.text(), s.waits
 	case connecting:
-		l.elapsed, l.what = elapsed(now.Sub(h.since)), "connecting"
+		l.elapsed, l.what = Elapsed(now.Sub(h.since)), "connecting"
 		if h.connecting != l.what {
 			l.text = h.connecting
 		}
 	case waiting:
-		l.elapsed, l.what, l.text, l.stuck = elapsed(now.Sub(h.since)), h.wait.Step.Name, waitsFor+b.waitText(h.wait), true
+		l.elapsed, l.what, l.text, l.stuck = Elapsed(now.Sub(h.since)), h.wait.Step.Name, waitsFor+b.waitText(h.wait), true
 		if b.interrupted {
 			l.elapsed, l.text = "", "begins no more"
 		}
@@ -99,7 +99,7 @@ func (b *board) layOut(lines []hostLine, width int) []Row {
 		default:
 			text += at + ": " + l.text
 		}
-		rows = append(rows, Row{cut(strings.TrimRight(text, " "), width), l.red})
+		rows = append(rows, Row{Cut(strings.TrimRight(text, " "), width), l.red})
 	}
 	return rows
 }
@@ -141,11 +141,11 @@ func (b *board) details(lines []hostLine, rows []Row, width, room int) []Row {
 	})
 	more := []Row{{}}
 	for _, d := range all {
-		for i, part := range foldInto(strings.Join(names[d], ", ")+": "+d.text, width-2*len(indent), most) {
+		for i, part := range Fold(strings.Join(names[d], ", ")+": "+d.text, width-2*len(indent), most) {
 			if i > 0 {
 				part = indent + part
 			}
-			more = append(more, Row{cut(indent+part, width), d.red})
+			more = append(more, Row{Cut(indent+part, width), d.red})
 		}
 	}
 	if room < 2 || len(more) == 1 {

@@ -53,7 +53,7 @@ func (b *board) rows(now time.Time, width, height int) []Row {
 		return nil
 	}
 	room, width := max(1, height-1), max(1, width-1)
-	head := Row{Text: cut(b.head(now), width)}
+	head := Row{Text: Cut(b.head(now), width)}
 	if room < 3 {
 		return []Row{head}
 	}
@@ -109,11 +109,11 @@ func (b *board) head(now time.Time) string {
 	if b.round > 0 && inHand == 0 && b.done+b.failed+b.skipped >= b.total && !b.interrupted {
 		parts = append(parts, "looking again")
 	}
-	return fmt.Sprintf("%s, %s: %s", b.what, elapsed(now.Sub(b.start)), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s, %s: %s", b.what, Elapsed(now.Sub(b.start)), strings.Join(parts, ", "))
 }
 
-// elapsed is a time that passed, in whole seconds: "7s", "2m05s", "1h02m".
-func elapsed(d time.Duration) string {
+// Elapsed is a time that passed, in whole seconds: "7s", "2m05s", "1h02m".
+func Elapsed(d time.Duration) string {
 	s := int(max(0, d) / time.Second)
 	switch {
 	case s < 60:

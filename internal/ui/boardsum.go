@@ -28,7 +28,7 @@ func (b *board) sum(now time.Time, width, room int) []Row {
 		if what != "" {
 			number = fmt.Sprint(n)
 		}
-		rows = append(rows, Row{cut(strings.TrimRight(fmt.Sprintf(format, what, number, text), " "), width), red})
+		rows = append(rows, Row{Cut(strings.TrimRight(fmt.Sprintf(format, what, number, text), " "), width), red})
 	}
 	if n := len(of[failing]); n > 0 {
 		add("FAILED", n, names(of[failing]), true)
@@ -104,7 +104,7 @@ func (b *board) waitTexts(hosts []*boardHost, width, room int) []string {
 	}
 	groups := b.waitGroups(hosts)
 	if len(groups) == 1 {
-		return foldInto("for "+groups[0].text, width, room)
+		return Fold("for "+groups[0].text, width, room)
 	}
 	shown, left := groups, 0
 	if len(groups) > room {
@@ -115,7 +115,7 @@ func (b *board) waitTexts(hosts []*boardHost, width, room int) []string {
 	}
 	var texts []string
 	for _, g := range shown {
-		texts = append(texts, foldInto(fmt.Sprintf("%d for %s", g.n, g.text), width, max(1, room/len(groups)))...)
+		texts = append(texts, Fold(fmt.Sprintf("%d for %s", g.n, g.text), width, max(1, room/len(groups)))...)
 	}
 	if left > 0 {
 		what := "other thing"
@@ -187,7 +187,7 @@ func (b *board) telling(now time.Time, width, room int) []Row {
 		left = append(left, fmt.Sprintf("%d more that are at work", n))
 	}
 	if len(left) > 0 {
-		rows = append(rows, Row{Text: cut("  and "+strings.Join(left, ", "), width)})
+		rows = append(rows, Row{Text: Cut("  and "+strings.Join(left, ", "), width)})
 	}
 	return rows[:min(len(rows), room)]
 }

@@ -48,8 +48,8 @@ func plainText(s string, lines bool) string {
 // ellipsis ends what was cut.
 const ellipsis = "…"
 
-// cut is as much of a text as fits into n columns, in one line.
-func cut(s string, n int) string {
+// Cut is as much of a text as fits into n columns, in one line.
+func Cut(s string, n int) string {
 	s = plainText(s, false)
 	used, fits := 0, 0 // fits is where it is cut if there has to be room for the sign of that
 	for i, r := range s {
@@ -68,12 +68,12 @@ func cut(s string, n int) string {
 
 // pad is a text that takes n columns: cut, or with spaces after it.
 func pad(s string, n int) string {
-	s = cut(s, n)
+	s = Cut(s, n)
 	return s + strings.Repeat(" ", max(0, n-columns(s)))
 }
 
-// fold is a text in lines of at most n columns, at least 1, broken at spaces where there are some.
-func fold(s string, n int) []string {
+// foldAll is a text in lines of at most n columns, at least 1, broken at spaces where there are some.
+func foldAll(s string, n int) []string {
 	n = max(1, n)
 	var lines []string
 	line, used := "", 0
@@ -97,11 +97,11 @@ func fold(s string, n int) []string {
 	return append(lines, line)
 }
 
-// foldInto folds a text into at most so many lines; the last is cut.
-func foldInto(s string, n, lines int) []string {
-	all := fold(s, n)
+// Fold is a text in lines of at most n columns, and at most so many of them, at least 1; the last is cut.
+func Fold(s string, n, lines int) []string {
+	all := foldAll(s, n)
 	if len(all) > lines {
-		all = append(all[:lines-1], cut(strings.Join(all[lines-1:], " "), n))
+		all = append(all[:lines-1], Cut(strings.Join(all[lines-1:], " "), n))
 	}
 	return all
 }

@@ -19,7 +19,7 @@ func TestCut(t *testing.T) {
 		{"🙂🙂", 4, "🙂🙂"}, {"🙂🙂", 3, "🙂…"},
 		{"a\nb\tc\x1b[31m\u0085d", 20, "a b c [31m d"}, // nothing that commands a terminal
 	} {
-		got := cut(c.s, c.n)
+		got := Cut(c.s, c.n)
 		if got != c.want || columns(got) > max(0, c.n) {
 			t.Errorf("of %q %d columns are %q, want %q", c.s, c.n, got, c.want)
 		}
@@ -41,11 +41,11 @@ func TestFold(t *testing.T) {
 		{"日本語 a", 4, []string{"日本", "語 a"}},
 		{"ab", 0, []string{"a", "b"}},
 	} {
-		if got := fold(c.s, c.n); !slices.Equal(got, c.want) {
+		if got := foldAll(c.s, c.n); !slices.Equal(got, c.want) {
 			t.Errorf("%q in %d columns is %q, want %q", c.s, c.n, got, c.want)
 		}
 	}
-	if got := foldInto("one two three four", 7, 2); !slices.Equal(got, []string{"one two", "three …"}) {
+	if got := Fold("one two three four", 7, 2); !slices.Equal(got, []string{"one two", "three …"}) {
 		t.Errorf("%q", got)
 	}
 }

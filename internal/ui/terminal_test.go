@@ -185,7 +185,7 @@ func TestShow(t *testing.T) {
 		v.shows()
 		since := time.Now()
 		v.Show(func(now time.Time, width, height int) []Row {
-			return []Row{{}, {Text: fmt.Sprintf("looked %s ago, %dx%d", elapsed(now.Sub(since)), width, height)}}
+			return []Row{{}, {Text: fmt.Sprintf("looked %s ago, %dx%d", Elapsed(now.Sub(since)), width, height)}}
 		})
 		time.Sleep(2 * time.Second)
 		v.send(of(event.HostLost, "m1", ""))
