@@ -237,7 +237,7 @@ func (e *execution) run(ctx context.Context) error {
 		if inHand == 0 {
 			break
 		}
-		if e.o.Waits != nil && changed && again == nil && !e.stopping {
+		if e.o.Waits != nil && changed && again == nil {
 			e.o.Waits(e.waits(inHand))
 			changed, again = false, time.After(waitsEvery)
 		}
@@ -247,6 +247,7 @@ func (e *execution) run(ctx context.Context) error {
 		case <-interrupt:
 			interrupt = nil
 			e.interrupted()
+			changed = true
 		case end := <-e.ended:
 			if end.lost {
 				e.lost(end.node.Host)

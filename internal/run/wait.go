@@ -41,6 +41,8 @@ func (e *execution) waits(inHand int) []Wait {
 		said[n.Host] = true
 		w := Wait{Step: n.StepID, For: Turn}
 		switch {
+		case e.stopping:
+			w.Why = "the run is interrupted"
 		case n.state == waiting:
 			w.For, w.Of = e.lacks(n)
 		case !e.free(n) && !e.groups[n.Group].admits(n.Host):

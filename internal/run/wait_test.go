@@ -50,6 +50,32 @@ func TestWaits(t *testing.T) {
 	})
 }
 
+// TestWaitsOfAnInterruptedRun tells of what is left on hosts that have nothing in hand any more: the step, too, that ended before it was done.
+func TestWaitsOfAnInterruptedRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l lab
+		var told []string
+		interrupt := make(chan struct{})
+		l.options = run.Options{Interrupt: interrupt, Waits: func(list []run.Wait) {
+			for _, w := range list {
+				told = append(told, fmt.Sprintf("%d: %s for %s: %s", int(time.Since(l.start).Seconds()), w.Step, w.For, w.Why))
+			}
+		}}
+		l.step(plan.Step{StepID: id("m1", "a")}, adds)
+		l.step(plan.Step{StepID: id("m1", "b"), Requires: after(id("m1", "a"))}, adds)
+		l.step(plan.Step{StepID: id("m2", "a")}, adds)
+		l.apply = func(_ context.Context, s plan.StepID) error {
+			time.Sleep(map[string]time.Duration{"m1": 2, "m2": 4}[s.Host] * time.Second)
+			return nil
+		}
+		time.AfterFunc(time.Second, func() { close(interrupt) })
+		if r, err := l.run(t, context.Background()); err != nil || r.Done != 0 || !r.Interrupted {
+			t.Errorf("%+v, %v", r, err)
+		}
+		same(t, "told", told, "2: m1 a for a turn: the run is interrupted")
+	})
+}
+
 // TestWaitsAreToldNowAndThen has many steps end within a second.
 func TestWaitsAreToldNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
