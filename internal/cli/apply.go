@@ -22,6 +22,9 @@ until nothing is left to do. Applied again, it does nothing and restarts nothing
 
 FILE may be a plan that "kubewright plan -o" saved; it is executed without being asked about, if the world is as it was.
 
+Meanwhile a terminal shows what each host is at, or, of more hosts than it has rows, how many run, wait and for what, failed or do not answer, and those that tell the most;
+what fails stays above. Elsewhere there is a line for each step that begins, waits or ends, and with --output json one for everything that happens.
+
 Two runs never change a cluster at once: one waits for the other, and says who has the locks. The first interrupt (Ctrl-C) finishes what is in hand on the
 hosts and stops; a second one cuts.
 

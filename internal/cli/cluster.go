@@ -173,7 +173,7 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 		w.view = ui.New(c.ErrOrStderr(), false)
 	}
 	w.close = append(w.close, w.view.Close)
-	w.events = w.view.Event
+	w.events, o.Run.Waits = w.view.Event, w.view.Waits
 	if f.changes {
 		dir, err := runsDir()
 		if err != nil {

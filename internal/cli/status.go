@@ -2,11 +2,12 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,8 @@ import (
 
 func newStatus(components Components) *cobra.Command {
 	f := &clusterFlags{components: components}
+	var watch bool
+	var interval time.Duration
 	c := &cobra.Command{
 		Use:   "status [FILE]",
 		Short: "Say how a cluster is, what is wrong, and what to do",
@@ -25,20 +28,34 @@ answers, too. What could not be asked is "unknown", which does not say that it i
 
 Exits with 0 if nothing is wrong, warnings aside, and with 1 if something is.
 
+With --watch it looks again and again, over the same connections, until it is interrupted (Ctrl-C), and then exits with 0. Hosts that do not answer are tried again all the
+while. On a terminal each look is drawn over the one before, what is wrong first; elsewhere they are written one after another.
+
 With --output json the same is printed as one object: cluster, time, well, findings (severity, host, message, remedy), nodes, controlPlanes, etcd (members, quorum, voters, healthy,
-mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.`,
-		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings",
-		Args:    cobra.MaximumNArgs(1),
+mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.
+With --watch each look is an object on a line of its own.`,
+		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings\n  kubewright status --watch\n" +
+			"  kubewright status --watch --interval 30s --output json | jq --unbuffered -r '.time + \" \" + .findings[].message'",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := checkInterval(c, watch, interval); err != nil {
+				return err
+			}
 			in, err := readInput(c, args, false)
 			if err != nil {
 				return err
 			}
 			w, err := f.open(c, in, "status")
 			if err != nil {
+				if watch && errors.Is(err, context.Canceled) {
+					return nil
+				}
 				return err
 			}
 			defer w.Close()
+			if watch {
+				return watchStatus(c, f.output, w, interval)
+			}
 			s, err := w.Status(c.Context())
 			if err != nil {
 				return err
@@ -57,55 +74,41 @@ mayFail, alarms), endpoint, certificates, versions, addons, requests. States are
 	}
 	f.addOutput(c, "o")
 	f.addHosts(c)
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again until it is interrupted")
+	c.Flags().DurationVar(&interval, "interval", defaultInterval, "how long --watch rests between two looks; at least 1s")
 	return c
+}
+
+func checkInterval(c *cobra.Command, watch bool, interval time.Duration) error {
+	switch {
+	case !watch && c.Flags().Changed("interval"):
+		return usageError{errors.New("--interval is of --watch: say both")}
+	case interval < time.Second:
+		return usageError{fmt.Errorf("--interval %s: want at least 1s", interval)}
+	}
+	return nil
 }
 
 // showStatus is a status for people. What is wrong comes last, where they look first.
 func showStatus(out io.Writer, s converge.Status) error {
-	t := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NODE\tSTATE\tROLES\tVERSION\tRUNTIME\tADDRESS")
-	for _, n := range s.Nodes {
-		state := stateOf(n.State)
-		if n.Cordoned {
-			state += ", cordoned"
+	for _, t := range statusTables(s) {
+		if err := t.write(out, t.rows); err != nil {
+			return err
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, state, orDash(strings.Join(n.Roles, ",")), orDash(n.Version), orDash(strings.Replace(n.Runtime, "://", " ", 1)), orDash(n.Address))
+		fmt.Fprintln(out)
 	}
-	fmt.Fprintln(t, "\nCONTROL PLANE\tAPI SERVER\tCONTROLLER MANAGER\tSCHEDULER")
-	for _, p := range s.ControlPlanes {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Host, programState(p.APIServer), programState(p.ControllerManager), programState(p.Scheduler))
+	for _, line := range statusSums(s) {
+		fmt.Fprintln(out, line)
 	}
-	fmt.Fprintln(t, "\nETCD MEMBER\tSTATE\tROLE\tVERSION\tDATABASE")
-	for _, m := range s.Etcd.Members {
-		role := "follower"
-		switch {
-		case m.Leader:
-			role = "leader"
-		case m.Learner:
-			role = "learner"
-		case m.State != converge.Well: // it follows nobody
-			role = "-"
-		}
-		database := "-"
-		if m.ID != "" {
-			database = size(m.Size)
-			if m.Quota > 0 {
-				database += " of " + size(m.Quota)
-			}
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", m.Host, stateOf(m.State), role, orDash(m.Version), database)
-	}
-	if len(s.Addons) > 0 {
-		fmt.Fprintln(t, "\nIN THE CLUSTER\tSTATE")
-		for _, a := range s.Addons {
-			fmt.Fprintf(t, "%s\t%s\n", a.Name, stateOf(a.State))
-		}
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "\nEtcd: %s.\nEndpoint: %s.\nCertificates: %s.\nVersions: %s.\n", s.Etcd.Text(), endpointText(s.Endpoint), certificatesText(s.Certificates), versionsText(s.Versions))
 	return showFindings(out, s)
+}
+
+// statusSums are what it comes to, a line each.
+func statusSums(s converge.Status) []string {
+	return []string{
+		fmt.Sprintf("Etcd: %s.", s.Etcd.Text()), fmt.Sprintf("Endpoint: %s.", endpointText(s.Endpoint)),
+		fmt.Sprintf("Certificates: %s.", certificatesText(s.Certificates)), fmt.Sprintf("Versions: %s.", versionsText(s.Versions)),
+	}
 }
 
 // showFindings is what is wrong and what to do, or that nothing is.
@@ -128,22 +131,6 @@ func showFindings(out io.Writer, s converge.Status) error {
 	}
 	return nil
 }
-
-func stateOf(h converge.Health) string {
-	if h == converge.Wrong {
-		return "WRONG"
-	}
-	return string(h)
-}
-
-func programState(p converge.ProgramStatus) string {
-	if p.State == converge.Well && p.Version != "" {
-		return "well, " + p.Version
-	}
-	return stateOf(p.State)
-}
-
-func orDash(s string) string { return cmp.Or(s, "-") }
 
 func endpointText(e converge.EndpointStatus) string {
 	text := fmt.Sprintf("%s, %s", e.Address, e.Kind)

@@ -50,6 +50,7 @@ type member struct {
 	met    bool  // it answered once
 	dead   bool  // it did not when it was connected to, and never had: that is not tried again in this run
 	failed bool  // its failure was told
+	trying bool  // somebody who does not hold it connects to it
 }
 
 func newMember(h v1alpha1.Host) *member { return &member{host: h, held: make(chan struct{}, 1)} }
@@ -116,47 +117,64 @@ func (f *fleet) ensure(ctx context.Context, m *member) error {
 	if m.dead {
 		return m.err
 	}
-	if m.client != nil {
-		select {
-		case <-m.client.Done():
-			m.client.Close()
-			m.client = nil
-			f.event(event.Event{Kind: event.HostLost, Host: m.host.Name})
-		default:
-			return nil
-		}
+	if f.alive(m) {
+		return nil
 	}
 	start := time.Now()
-	m.err = func() error {
-		stream, err := f.connect(ctx, m.host, func(message string) {
-			f.event(event.Event{Kind: event.HostConnecting, Host: m.host.Name, Message: message})
-		})
-		if err != nil {
-			return err
-		}
-		c, err := agent.Connect(ctx, m.host.Name, stream, f.blobs, f.keys)
-		if err != nil {
-			return err
-		}
-		if m.facts, err = c.Hello(ctx); err != nil {
-			c.Close()
-			return fmt.Errorf("%s: asking what it is: %w", m.host.Name, err)
-		}
-		m.client = c
-		return nil
-	}()
-	if m.err != nil {
+	client, of, err := f.reach(ctx, m.host)
+	return f.reached(ctx, m, time.Since(start), client, of, err)
+}
+
+// alive says whether a member, which is held, is connected to. That a connection ended is told, once.
+func (f *fleet) alive(m *member) bool {
+	if m.client == nil {
+		return false
+	}
+	if m.client.Alive() {
+		return true
+	}
+	m.client.Close()
+	m.client = nil
+	f.event(event.Event{Kind: event.HostLost, Host: m.host.Name})
+	return false
+}
+
+// reach connects to a host and asks it what it is.
+func (f *fleet) reach(ctx context.Context, h v1alpha1.Host) (*agent.Client, facts.Host, error) {
+	stream, err := f.connect(ctx, h, func(message string) {
+		f.event(event.Event{Kind: event.HostConnecting, Host: h.Name, Message: message})
+	})
+	if err != nil {
+		return nil, facts.Host{}, err
+	}
+	c, err := agent.Connect(ctx, h.Name, stream, f.blobs, f.keys)
+	if err != nil {
+		return nil, facts.Host{}, err
+	}
+	of, err := c.Hello(ctx)
+	if err != nil {
+		c.Close()
+		return nil, facts.Host{}, fmt.Errorf("%s: asking what it is: %w", h.Name, err)
+	}
+	return c, of, nil
+}
+
+// reached notes on a member, which is held, what came of connecting to it.
+func (f *fleet) reached(ctx context.Context, m *member, took time.Duration, client *agent.Client, of facts.Host, err error) error {
+	m.err = err
+	if err != nil {
 		if ctx.Err() == nil {
 			m.dead = !m.met
 			if !m.failed {
 				m.failed = true
-				f.event(event.Event{Kind: event.HostFailed, Host: m.host.Name, Error: m.err.Error()})
+				f.event(event.Event{Kind: event.HostFailed, Host: m.host.Name, Error: err.Error()})
 			}
 		}
-		return m.err
+		return err
 	}
-	m.met, m.failed = true, false
-	f.event(event.Event{Kind: event.HostConnected, Host: m.host.Name, Elapsed: time.Since(start)})
+	m.client, m.facts = client, of
+	m.met, m.dead, m.failed = true, false, false
+	f.event(event.Event{Kind: event.HostConnected, Host: m.host.Name, Elapsed: took})
 	return nil
 }
 

@@ -119,6 +119,9 @@ func (s *Session) resetAll(ctx context.Context, names []string) error {
 		keepers[h.Name] = true
 	}
 	s.fleet.event(event.Event{Kind: event.RoundStarted, Total: len(names)})
+	if s.o.Run.Waits != nil {
+		s.o.Run.Waits(resetWaits(names, keepers))
+	}
 	// With what is on a keeper its lock may go, and another run could have most of them while this one still works.
 	err := r.each(ctx, func(name string) bool { return !keepers[name] })
 	if err == nil {
@@ -133,6 +136,19 @@ func (s *Session) resetAll(ctx context.Context, names []string) error {
 		r.failed = append(r.failed, s.forget(ctx, free, names))
 	}
 	return errors.Join(r.failed...)
+}
+
+// resetWaits are what hosts wait for that are to be reset.
+func resetWaits(names []string, keepers map[string]bool) []run.Wait {
+	var list []run.Wait
+	for _, name := range names {
+		w := run.Wait{Step: plan.StepID{Host: name, Name: resetStep}, For: run.Turn, Why: fmt.Sprintf("%d hosts are reset at once", handshakes)}
+		if keepers[name] {
+			w.Why = "hosts whose locks the run needs are reset last"
+		}
+		list = append(list, w)
+	}
+	return list
 }
 
 // whose says of which cluster hosts may be reset. If that is not clear by those that hold it together, and not by what the named ones say either, it is none, and

@@ -299,10 +299,28 @@ func TestResetAll(t *testing.T) {
 		}
 		f.leave(f.names[len(f.names)-1])
 		var h listener
-		s := h.open(t, f.operator("b"))
+		var waiting []string
+		p := f.operator("b").options(1)
+		p.Events = h.hear
+		p.Run.Waits = func(list []run.Wait) {
+			for _, w := range list {
+				if last := strings.Contains(w.Why, "last"); w.For != run.Turn || last != (w.Step.Host[0] == 'c') {
+					t.Errorf("%s waits for %s: %s", w.Step, w.For, w.Why)
+				}
+				waiting = append(waiting, w.Step.Host)
+			}
+		}
+		s, err := converge.Open(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer s.Close()
-		if err := s.Reset(context.Background(), s.Known()); err != nil {
+		known := s.Known()
+		if err := s.Reset(context.Background(), known); err != nil {
 			t.Error(err)
+		}
+		if !slices.Equal(waiting, known) {
+			t.Errorf("of these it was told that they wait: %q", waiting)
 		}
 		for name, after := range f.states() {
 			if !maps.Equal(after, before[name]) {

@@ -35,6 +35,9 @@ type Options struct {
 	Host func(ctx context.Context, name string) (Host, error)
 	// Events are told what happens.
 	Events event.Sink
+	// Waits is told which hosts wait and for what, when that may have changed and at most a few times a second; nil if nobody wants to know. It must not block
+	// for long. That is no event: what waits is plain from the plan and what is done, and there may be thousands.
+	Waits func([]Wait)
 	// Interrupt, when it is closed, has the run begin nothing more and finish what is in hand.
 	Interrupt <-chan struct{}
 	// Parallel is how many steps run at once; 128 if 0.
@@ -212,6 +215,8 @@ func (e *execution) run(ctx context.Context) error {
 	}
 	interrupt := e.o.Interrupt
 	inHand := 0
+	changed := true            // since waits were told
+	var again <-chan time.Time // when they may be told again
 	e.hosts = map[string]Host{}
 	e.connecting, e.connected = context.WithCancel(ctx)
 	defer e.owned.Wait()
@@ -232,10 +237,17 @@ func (e *execution) run(ctx context.Context) error {
 		if inHand == 0 {
 			break
 		}
+		if e.o.Waits != nil && changed && again == nil {
+			e.o.Waits(e.waits(inHand))
+			changed, again = false, time.After(waitsEvery)
+		}
 		select {
+		case <-again:
+			again = nil
 		case <-interrupt:
 			interrupt = nil
 			e.interrupted()
+			changed = true
 		case end := <-e.ended:
 			if end.lost {
 				e.lost(end.node.Host)
@@ -243,7 +255,11 @@ func (e *execution) run(ctx context.Context) error {
 			}
 			inHand--
 			e.end(end)
+			changed = true
 		}
+	}
+	if e.o.Waits != nil {
+		e.o.Waits(nil)
 	}
 	for _, n := range e.order {
 		if n.state == waiting || n.state == ready {

@@ -1,4 +1,4 @@
-// Package ui draws events: on a terminal a line a host that changes while it works, elsewhere plain lines, or JSON lines for programs. It knows what
+// Package ui draws events: on a terminal what all hosts are at, in rows that change, elsewhere plain lines, or JSON lines for programs. It knows what
 // events are, and nothing of what makes them.
 package ui
 
@@ -13,12 +13,15 @@ import (
 	"golang.org/x/term"
 
 	"github.com/kubewright/kubewright/internal/event"
+	"github.com/kubewright/kubewright/internal/run"
 )
 
 // View shows events.
 type View interface {
 	// Event shows one. It may be called from several goroutines at once.
 	Event(v event.Event)
+	// Waits shows which hosts wait and for what, all of them each time. It may be called like Event.
+	Waits(list []run.Wait)
 	// Pause clears what changes, so that something else can be written or asked; Resume goes on.
 	Pause()
 	Resume()
@@ -26,15 +29,26 @@ type View interface {
 	Close()
 }
 
+// Live is a view on a terminal, which can show something else than a run.
+type Live interface {
+	View
+	// Show shows what content says from now on, below lines that stay. Close leaves it there.
+	Show(content Content)
+}
+
+// Content is what is shown at a time on a terminal of some columns and rows: rows that are narrower than it, and fewer than it has. It is asked whenever something was
+// shown anew, the terminal has another size, or a second has passed.
+type Content func(now time.Time, width, height int) []Row
+
 // New is the view that fits: JSON lines if they are asked for, lines that change on a terminal, or plain lines.
 func New(w io.Writer, jsonLines bool) View {
 	if jsonLines {
 		return &jsonView{encoder: json.NewEncoder(w)}
 	}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-		return newTerminal(w, func() (int, int) {
+		return newTerminal(w, os.Getenv("NO_COLOR") == "", func() (int, int) {
 			width, height, err := term.GetSize(int(f.Fd()))
-			if err != nil || width < 20 || height < 5 {
+			if err != nil || width < 1 || height < 1 { // a serial line does not know
 				return 80, 24
 			}
 			return width, height
@@ -55,9 +69,10 @@ func (j *jsonView) Event(v event.Event) {
 	_ = j.encoder.Encode(v) // a reader that went away is noticed by what runs next
 }
 
-func (*jsonView) Pause()  {}
-func (*jsonView) Resume() {}
-func (*jsonView) Close()  {}
+func (*jsonView) Waits([]run.Wait) {}
+func (*jsonView) Pause()           {}
+func (*jsonView) Resume()          {}
+func (*jsonView) Close()           {}
 
 // plainView writes a line for what a person would want to find in a log.
 type plainView struct {
@@ -76,9 +91,10 @@ func (p *plainView) Event(v event.Event) {
 	_, _ = fmt.Fprintf(p.w, "%6.1fs  %s\n", time.Since(p.start).Seconds(), line)
 }
 
-func (*plainView) Pause()  {}
-func (*plainView) Resume() {}
-func (*plainView) Close()  {}
+func (*plainView) Waits([]run.Wait) {}
+func (*plainView) Pause()           {}
+func (*plainView) Resume()          {}
+func (*plainView) Close()           {}
 
 // Line is an event in a line that stays; empty for those that only tell how far something is.
 func Line(v event.Event) string {

@@ -26,8 +26,8 @@ func (f fixture) install(t *testing.T, machine, v string) {
 	f.copyTo(t, machine, root, "/")
 }
 
-// runtime starts containerd of the bundle and loads images of it, from the file that an export writes.
-func (f fixture) runtime(t *testing.T, machine, v string) {
+// runtime starts containerd of the bundle and loads images of it into a namespace of containerd's, from the file that an export writes.
+func (f fixture) runtime(t *testing.T, machine, namespace, v string) {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, kubewright, "bundle", "export", v, "--file", filepath.Join(dir, "bundle.tar.zst"))
@@ -40,7 +40,7 @@ func (f fixture) runtime(t *testing.T, machine, v string) {
 		}
 		return nil
 	})
-	f.on(t, machine, "ctr image import /root/bundle/bundle.tar.zst")
+	f.on(t, machine, "ctr --namespace "+namespace+" image import /root/bundle/bundle.tar.zst")
 }
 
 // TestProgramsOnAMachine makes every program of every bundle say its version on a machine, in images those that are nowhere else.
@@ -51,7 +51,7 @@ func TestProgramsOnAMachine(t *testing.T) {
 	for i, v := range all {
 		m := fmt.Sprintf("m%d", i+1)
 		f.install(t, m, v)
-		f.runtime(t, m, v)
+		f.runtime(t, m, "default", v)
 		says := func(command, want string) {
 			t.Helper()
 			if got := f.on(t, m, command+" 2>&1 </dev/null"); !strings.Contains(got, want) {
@@ -117,7 +117,7 @@ func TestPauseOnAMachine(t *testing.T) {
 	f.machines(t, "up", "--count", "1")
 	v := versions(t)[0]
 	f.install(t, "m1", v)
-	f.runtime(t, "m1", v)
+	f.runtime(t, "m1", "default", v)
 	pause, coredns := "", ""
 	for _, p := range showJSON(t, v).Parts {
 		if strings.Contains(p.Name, "/pause:") {
@@ -220,7 +220,7 @@ func TestControlPlaneAnswers(t *testing.T) {
 			m := fmt.Sprintf("m%d", i+1)
 			f.machines(t, "up", "--count", fmt.Sprint(i+1))
 			f.install(t, m, v)
-			f.runtime(t, m, v)
+			f.runtime(t, m, "default", v)
 			images := map[string]string{}
 			for _, p := range showJSON(t, v).Parts {
 				if p.Kind == bundle.Image {

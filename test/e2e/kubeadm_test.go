@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -48,16 +49,19 @@ func (o operator) judged(t *testing.T) {
 	if strings.Contains(expiration, "MISSING") || strings.Contains(expiration, "invalid") {
 		t.Errorf("kubeadm misses certificates:\n%s", expiration)
 	}
-	if plan := o.on(t, "m1", "kubeadm upgrade plan "+v+" --allow-release-candidate-upgrades 2>&1"); !strings.Contains(plan, "kube-apiserver") || !strings.Contains(plan, v) {
+	if plan := o.on(t, "m1", "kubeadm upgrade plan "+next(t, v)+" 2>&1"); !strings.Contains(plan, "kube-apiserver") || !strings.Contains(plan, "kubeadm upgrade apply "+next(t, v)) {
 		t.Errorf("kubeadm would upgrade by this plan:\n%s", plan)
 	}
 
 	o.machines(t, "up", "--count", "6")
 	o.install(t, "m6", v)
-	o.runtime(t, "m6", v)
-	o.on(t, "m6", kubeletUnits+"sysctl -qw net.ipv4.ip_forward=1; echo '"+o.address(t, "m1")+" api.e2e.internal' >>/etc/hosts") // the line that docs/operating.md names
+	o.runtime(t, "m6", "k8s.io", v)
+	o.on(t, "m6", kubeletUnits+"sysctl -qw net.ipv4.ip_forward=1; mkdir -p /etc/cni/net.d /root/patches; echo 'failCgroupV1: false' >/root/patches/kubeletconfiguration.yaml") // local machines may have these
+	// What docs/operating.md names: a line in /etc/hosts, and what the network of Pods wants.
+	o.on(t, "m6", "echo '"+o.address(t, "m1")+" api.e2e.internal' >>/etc/hosts")
+	o.on(t, "m6", "cat >/etc/cni/net.d/10-flannel.conflist <<'END'\n"+o.on(t, "m5", "cat /etc/cni/net.d/10-flannel.conflist")+"\nEND")
 	join := o.on(t, "m1", "kubeadm token create --ttl 10m --print-join-command 2>/dev/null")
-	o.on(t, "m6", join+passedOver+" 2>&1")
+	o.on(t, "m6", join+" --patches=/root/patches"+passedOver+" 2>&1")
 	o.eventually(t, "the node of m6 to be ready", kubectl+"get node m6 --no-headers | grep -cw Ready", "1")
 	if got := o.must(t, "status"); !strings.Contains(got, "m6: the cluster has this node, and the cluster file has no host of that name") {
 		t.Errorf("status says nothing of m6:\n%s", got)
@@ -65,4 +69,14 @@ func (o operator) judged(t *testing.T) {
 	o.kube(t, "delete node m6")
 	o.machines(t, "down", "m6")
 	o.nothing(t, "after m6 has come and gone")
+}
+
+// next is the patch release after a version.
+func next(t *testing.T, version string) string {
+	t.Helper()
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(version, "v%d.%d.%d", &major, &minor, &patch); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("v%d.%d.%d", major, minor, patch+1)
 }
