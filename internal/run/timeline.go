@@ -21,7 +21,7 @@ type Timeline struct {
 	// Phases are what no host in particular took: what came before rounds, and after the last.
 	Phases []*Span
 	// Locks are how long it waited for those of other runs.
-	Locks []Wait
+	Locks []Pause
 	// Interrupts are when it was.
 	Interrupts []time.Duration
 	// Critical is the chain of steps and phases that the end waited for, in order: a run is not faster than it. They are among those of Phases and Hosts.
@@ -71,7 +71,7 @@ type Span struct {
 	// Turn is how long it could have begun before it did, and waited for its turn: only so many hosts are disturbed, and only so many steps run at once.
 	Turn time.Duration
 	// Waits are when everything was made as it shall be and was not well yet, or something stood in the way that may pass.
-	Waits []Wait
+	Waits []Pause
 	// Retries are when it was tried again, and why.
 	Retries []Moment
 	// Said is what a connection went through.
@@ -86,8 +86,8 @@ type Span struct {
 // End is when it ended.
 func (s *Span) End() time.Duration { return s.Begin + s.Elapsed }
 
-// Wait is a time in which something was waited for.
-type Wait struct {
+// Pause is a time in which something was waited for.
+type Pause struct {
 	Begin, Elapsed time.Duration
 	// Why says what for, and why it does not hold yet.
 	Why string
@@ -263,7 +263,7 @@ func (g *gathering) lockWaiting(v event.Event, at time.Duration) {
 		return
 	}
 	g.endLockWait(at)
-	g.Locks = append(g.Locks, Wait{Begin: at, Why: v.Message})
+	g.Locks = append(g.Locks, Pause{Begin: at, Why: v.Message})
 	g.waiting = true
 }
 
@@ -365,7 +365,7 @@ func (s *Span) wait(at time.Duration, why string) {
 		return
 	}
 	s.endWait(at)
-	s.Waits, s.waiting = append(s.Waits, Wait{Begin: at, Why: why}), true
+	s.Waits, s.waiting = append(s.Waits, Pause{Begin: at, Why: why}), true
 }
 
 func (s *Span) endWait(at time.Duration) {

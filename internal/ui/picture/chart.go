@@ -158,7 +158,7 @@ func links(critical []*run.Span, total time.Duration, middle map[*run.Span]int) 
 func locks(t *run.Timeline) []*run.Span {
 	var all []*run.Span
 	for _, w := range t.Locks {
-		all = append(all, &run.Span{Spent: run.Spent{Step: "waiting for another run", Begin: w.Begin, Elapsed: w.Elapsed}, State: run.Done, Waits: []run.Wait{w}})
+		all = append(all, &run.Span{Spent: run.Spent{Step: "waiting for another run", Begin: w.Begin, Elapsed: w.Elapsed}, State: run.Done, Waits: []run.Pause{w}})
 	}
 	return all
 }

@@ -384,10 +384,10 @@ func TestMarks(t *testing.T) {
 }
 
 func TestUnion(t *testing.T) {
-	s := func(begin, elapsed int) run.Wait {
-		return run.Wait{Begin: time.Duration(begin) * time.Millisecond, Elapsed: time.Duration(elapsed) * time.Millisecond}
+	s := func(begin, elapsed int) run.Pause {
+		return run.Pause{Begin: time.Duration(begin) * time.Millisecond, Elapsed: time.Duration(elapsed) * time.Millisecond}
 	}
-	got := union([]run.Wait{s(5000, 1000), s(1000, 2000), s(2000, 100), s(3005, 500), s(9900, 500)}, 10*time.Second)
+	got := union([]run.Pause{s(5000, 1000), s(1000, 2000), s(2000, 100), s(3005, 500), s(9900, 500)}, 10*time.Second)
 	want := [][2]float64{{0.1, 0.3505}, {0.5, 0.6}, {0.99, 1}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)

@@ -68,9 +68,9 @@ const smallest = 0.001
 
 // segments are what a host did in one line: waiting and connecting lightly, work over it, over that what is critical, and what failed.
 func segments(h *run.HostTimeline, total time.Duration) []segment {
-	var light, work, critical, bad []run.Wait
+	var light, work, critical, bad []run.Pause
 	for _, s := range slices.Concat(h.Connecting, h.Steps) {
-		whole := run.Wait{Begin: s.Begin, Elapsed: s.Elapsed}
+		whole := run.Pause{Begin: s.Begin, Elapsed: s.Elapsed}
 		light = append(light, whole)
 		if s.Critical > 0 {
 			critical = append(critical, whole)
@@ -81,9 +81,9 @@ func segments(h *run.HostTimeline, total time.Duration) []segment {
 	}
 	for _, s := range h.Steps {
 		at := s.Begin
-		for _, w := range slices.Concat(s.Waits, []run.Wait{{Begin: s.End()}}) {
+		for _, w := range slices.Concat(s.Waits, []run.Pause{{Begin: s.End()}}) {
 			if w.Begin > at {
-				work = append(work, run.Wait{Begin: at, Elapsed: w.Begin - at})
+				work = append(work, run.Pause{Begin: at, Elapsed: w.Begin - at})
 			}
 			at = w.Begin + w.Elapsed
 		}
@@ -91,7 +91,7 @@ func segments(h *run.HostTimeline, total time.Duration) []segment {
 	var all []segment
 	for _, layer := range []struct {
 		class string
-		times []run.Wait
+		times []run.Pause
 	}{{"light", light}, {"work", work}, {"critical", critical}, {"failed", bad}} {
 		for _, p := range union(layer.times, total) {
 			all = append(all, segment{percent(p[0]), percent(max(p[1]-p[0], 2*smallest)), layer.class})
@@ -101,8 +101,8 @@ func segments(h *run.HostTimeline, total time.Duration) []segment {
 }
 
 // union is what times cover together, from and to, as shares of the whole. Gaps that nobody would see are closed.
-func union(times []run.Wait, total time.Duration) [][2]float64 {
-	slices.SortStableFunc(times, func(a, b run.Wait) int { return cmp.Compare(a.Begin, b.Begin) })
+func union(times []run.Pause, total time.Duration) [][2]float64 {
+	slices.SortStableFunc(times, func(a, b run.Pause) int { return cmp.Compare(a.Begin, b.Begin) })
 	var all [][2]float64
 	for _, w := range times {
 		from, to := share(w.Begin, total), share(w.Begin+w.Elapsed, total)
