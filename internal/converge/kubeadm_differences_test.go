@@ -1,6 +1,6 @@
 package converge
 
-// deliberate is the table of what differs from what kubeadm makes, with the reason of each.
+// deliberate is the table of what differs from what kubeadm makes, with the reason of each. The page docs/kubeadm-differences.md is made of it, in this order.
 func deliberate() []difference {
 	const (
 		etcd, apiServer, manager = "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/manifests/kube-apiserver.yaml", "/etc/kubernetes/manifests/kube-controller-manager.yaml"
