@@ -136,7 +136,7 @@ func TestAuditPolicyOfTheUser(t *testing.T) {
 	t.Error("the user's policy is not there")
 }
 
-// Programs says of each what kubeadm has to be told: all that TestLikeKubeadm finds to be different.
+// Programs says of each what kubeadm has to be told: all that TestLikeKubeadm (internal/converge) finds to be different in manifests.
 func TestPrograms(t *testing.T) {
 	for _, c := range []struct {
 		name, more string
