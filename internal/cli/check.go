@@ -45,15 +45,7 @@ With --output json the same is printed as one object: cluster, time, ready, chec
 				return err
 			}
 			w.Close()
-			if f.output == "json" {
-				err = writeJSON(c.OutOrStdout(), s)
-			} else {
-				err = showChecks(c.OutOrStdout(), s)
-			}
-			if err == nil && !s.Ready {
-				err = exitError{exitFailed} // what fails stands there
-			}
-			return err
+			return f.answer(c, s, s.Ready, func(out io.Writer) error { return showChecks(out, s) })
 		},
 	}
 	f.add(c, "o")

@@ -225,6 +225,20 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 	return w, nil
 }
 
+// answer prints what a command that only looks has found, for people by show, and says by the exit code whether all is well: what is not stands in what was printed.
+func (f *clusterFlags) answer(c *cobra.Command, found any, well bool, show func(io.Writer) error) error {
+	var err error
+	if f.output == "json" {
+		err = writeJSON(c.OutOrStdout(), found)
+	} else {
+		err = show(c.OutOrStdout())
+	}
+	if err == nil && !well {
+		err = exitError{exitFailed}
+	}
+	return err
+}
+
 // limit has the work be about one host of the cluster.
 func (w *work) limit(host string) error {
 	h := w.cluster.Host(host)

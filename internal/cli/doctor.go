@@ -44,15 +44,7 @@ print.`,
 				return err
 			}
 			w.Close()
-			if f.output == "json" {
-				err = writeJSON(c.OutOrStdout(), d)
-			} else {
-				err = showDiagnosis(c.OutOrStdout(), d)
-			}
-			if err == nil && !d.Well {
-				err = exitError{exitFailed} // what is wrong stands there
-			}
-			return err
+			return f.answer(c, d, d.Well, func(out io.Writer) error { return showDiagnosis(out, d) })
 		},
 	}
 	f.add(c, "o")

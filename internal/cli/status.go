@@ -61,15 +61,7 @@ With --watch each look is an object on a line of its own.`,
 				return err
 			}
 			w.Close()
-			if f.output == "json" {
-				err = writeJSON(c.OutOrStdout(), s)
-			} else {
-				err = showStatus(c.OutOrStdout(), s)
-			}
-			if err == nil && !s.Well {
-				err = exitError{exitFailed} // what is wrong stands there
-			}
-			return err
+			return f.answer(c, s, s.Well, func(out io.Writer) error { return showStatus(out, s) })
 		},
 	}
 	f.addOutput(c, "o")

@@ -1,11 +1,8 @@
 package converge
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -198,24 +195,7 @@ func TestStatus(t *testing.T) {
 			if s.Well != c.well {
 				t.Errorf("well is %t", s.Well)
 			}
-			got, err := json.MarshalIndent(s, "", "  ")
-			if err != nil {
-				t.Fatal(err)
-			}
-			got = append(got, '\n')
-			file := filepath.Join("testdata", "status-"+c.name+".json")
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatalf("%v; go test -update writes it", err)
-			}
-			if string(got) != string(want) {
-				t.Errorf("%s differs; go test -update writes it anew:\n%s", file, strings.Join(resource.DiffLines(string(want), string(got)), "\n"))
-			}
+			golden(t, "status-"+c.name+".json", s)
 		})
 	}
 }
