@@ -12,7 +12,7 @@ import (
 )
 
 func newApply(components Components) *cobra.Command {
-	f := &clusterFlags{components: components}
+	f := &clusterFlags{components: components, lockFirst: true}
 	var yes, full bool
 	c := &cobra.Command{
 		Use:   "apply [FILE]",

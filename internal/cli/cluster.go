@@ -41,6 +41,7 @@ type clusterFlags struct {
 	accept                                 bool
 	lockTimeout                            time.Duration
 	changes                                bool   // the command changes hosts: it takes the locks, and is recorded
+	lockFirst                              bool   // the command applies, and does nothing before
 	bundleOptional                         bool   // the command goes on without a bundle
 	only                                   string // the one host that it is about; empty for all
 }
@@ -155,7 +156,7 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 			return nil, err
 		}
 	}
-	o := converge.Options{Cluster: w.cluster, LockTimeout: f.lockTimeout}
+	o := converge.Options{Cluster: w.cluster, LockTimeout: f.lockTimeout, LockFirst: f.lockFirst}
 	if f.store != "" {
 		err := f.openBundle(ctx, w, in, &o)
 		if err != nil && (!f.bundleOptional || errors.As(err, &usageError{}) || ctx.Err() != nil) {

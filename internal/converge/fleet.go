@@ -96,6 +96,19 @@ func (f *fleet) each(ctx context.Context, do func(m *member)) error {
 	return ctx.Err()
 }
 
+// begin connects to the hosts, for a run that asks what they are when it has their locks.
+func (f *fleet) begin(ctx context.Context) error {
+	return f.each(ctx, func(m *member) {
+		if m.hold(ctx) != nil {
+			return
+		}
+		defer m.letGo()
+		start := time.Now()
+		client, err := f.connectTo(ctx, m.host)
+		_ = f.reached(ctx, m, time.Since(start), client, facts.Host{}, err) // it stays with the member
+	})
+}
+
 // look connects to the hosts that are not, and asks all of them what they are. Why one cannot be worked with stays with it; the others go on.
 func (f *fleet) look(ctx context.Context) error {
 	return f.each(ctx, func(m *member) {
@@ -139,15 +152,20 @@ func (f *fleet) alive(m *member) bool {
 	return false
 }
 
-// reach connects to a host and asks it what it is.
-func (f *fleet) reach(ctx context.Context, h v1alpha1.Host) (*agent.Client, facts.Host, error) {
+// connectTo starts an agent on a host.
+func (f *fleet) connectTo(ctx context.Context, h v1alpha1.Host) (*agent.Client, error) {
 	stream, err := f.connect(ctx, h, func(message string) {
 		f.event(event.Event{Kind: event.HostConnecting, Host: h.Name, Message: message})
 	})
 	if err != nil {
-		return nil, facts.Host{}, err
+		return nil, err
 	}
-	c, err := agent.Connect(ctx, h.Name, stream, f.blobs, f.keys)
+	return agent.Connect(ctx, h.Name, stream, f.blobs, f.keys)
+}
+
+// reach connects to a host and asks it what it is.
+func (f *fleet) reach(ctx context.Context, h v1alpha1.Host) (*agent.Client, facts.Host, error) {
+	c, err := f.connectTo(ctx, h)
 	if err != nil {
 		return nil, facts.Host{}, err
 	}

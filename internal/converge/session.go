@@ -41,6 +41,8 @@ type Options struct {
 	Holder agent.Holder
 	// LockTimeout is how long to wait for another run that has the locks; 0 is as long as the context lasts.
 	LockTimeout time.Duration
+	// LockFirst says that the first thing to come is Apply: what hosts are is asked when it has the locks, since nothing counts that was seen before.
+	LockFirst bool
 	// Forget are hosts that left the cluster file and are not remembered any more.
 	Forget []string
 	// Run has what can be set about runs besides; zero is fine.
@@ -65,7 +67,11 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	s := &Session{o: o, blobs: newBlobs(o.Blobs), fresh: hex.EncodeToString(id)}
 	s.keys = newKeyring(func(ctx context.Context, host string) (map[string][]byte, error) { return s.fleet.shared(ctx, host) })
 	s.fleet = newFleet(o.Cluster.Hosts, o.Connect, s.blobs, s.keys, o.Events)
-	if err := s.fleet.look(ctx); err != nil {
+	begin := s.fleet.look
+	if o.LockFirst {
+		begin = s.fleet.begin
+	}
+	if err := begin(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -427,7 +433,7 @@ func (s *Session) apply(ctx context.Context, ask func(*plan.Plan) error) error {
 	if err := s.Lock(ctx); err != nil {
 		return err
 	}
-	// Another run may have been at work between the first look and the lock.
+	// Another run may have been at work before.
 	if err := s.fleet.look(ctx); err != nil {
 		return err
 	}

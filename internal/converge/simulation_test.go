@@ -301,7 +301,9 @@ func (o *simOperator) options(version int) converge.Options {
 }
 
 func (o *simOperator) apply(ctx context.Context, version int) error {
-	s, err := converge.Open(ctx, o.options(version))
+	p := o.options(version)
+	p.LockFirst = true
+	s, err := converge.Open(ctx, p)
 	if err != nil {
 		return err
 	}
