@@ -22,8 +22,8 @@ func newCheck(components Components) *cobra.Command {
 root, distribution, kernel, control groups, processors and memory against the tables of "kubewright size", room, how long the disks of etcd take to sync (against etcd's documented limit),
 clocks, name servers, whether somebody else has their addresses, how long packets between them may be, which ports others have, and what of the plan cannot be made so.
 
-It takes no locks and changes nothing. For 3 seconds it writes to the disks of etcd as etcd does; a cluster that works notices little of that. It may be asked of machines that carry
-nothing yet, and of a cluster that runs.
+It takes no locks and changes nothing. For 3 seconds, and 1 where a cluster lives, it writes to the disks of etcd as etcd does; it sends pings between hosts, asks their networks by ARP who
+else has their addresses, and asks their name servers for kubernetes.io. It may be asked of machines that carry nothing yet, and of a cluster that runs.
 
 Exits with 0 if nothing fails, warnings aside, and with 1 if something does or could not be found out.
 
@@ -70,7 +70,9 @@ func showChecks(out io.Writer, s converge.Checks) error {
 		var values []converge.Check
 		for _, c := range list {
 			n[c.Outcome]++
-			if c.Value != "" {
+		}
+		for _, c := range list {
+			if c.Value != "" && c.Outcome == outcomeOf(n) { // of the hosts that the row is about
 				values = append(values, c)
 			}
 		}
@@ -110,13 +112,13 @@ func showChecks(out io.Writer, s converge.Checks) error {
 }
 
 // outcomeOf is the worst of several.
-func outcomeOf(n map[converge.Outcome]int) string {
+func outcomeOf(n map[converge.Outcome]int) converge.Outcome {
 	for _, o := range []converge.Outcome{converge.Fail, converge.NotChecked, converge.Warn} {
 		if n[o] > 0 {
-			return string(o)
+			return o
 		}
 	}
-	return string(converge.Pass)
+	return converge.Pass
 }
 
 func hostsOf(list []converge.Check) string {
@@ -177,9 +179,16 @@ func alike(all []converge.Check, o converge.Outcome) []remark {
 			list = append(list, remark{names(checks), checks[0].Message, k.remedy})
 			continue
 		}
+		// All of the host that is worst, and the names of the others.
 		worst := converge.Worst(checks)
-		others := slices.DeleteFunc(slices.Clone(checks), func(c converge.Check) bool { return c.Host == worst.Host })
-		list = append(list, remark{worst.Host, fmt.Sprintf("%s. Less badly so on %s", worst.Message, names(others)), k.remedy})
+		for _, c := range checks {
+			if c.Host == worst.Host {
+				list = append(list, remark{c.Host, c.Message, k.remedy})
+			}
+		}
+		if others := slices.DeleteFunc(slices.Clone(checks), func(c converge.Check) bool { return c.Host == worst.Host }); len(others) > 0 {
+			list[len(list)-1].message += ". Less badly so on " + names(others)
+		}
 	}
 	return list
 }

@@ -26,7 +26,7 @@ func TestShowChecks(t *testing.T) {
 }
 
 func TestShowDiagnosis(t *testing.T) {
-	for _, name := range []string{"well", "one-cause", "many", "no-cluster"} {
+	for _, name := range []string{"well", "one-cause", "many", "not-known", "no-cluster"} {
 		t.Run(name, func(t *testing.T) {
 			var d converge.Diagnosis
 			kept(t, "diagnosis-"+name+".json", &d)
@@ -36,6 +36,21 @@ func TestShowDiagnosis(t *testing.T) {
 			}
 			sameText(t, "diagnosis-"+name+".golden", b.String())
 		})
+	}
+}
+
+// Of hosts that differ in a figure, the worst is told, and all that is wrong with it.
+func TestWorstIsTold(t *testing.T) {
+	rooms := []converge.Check{
+		{Name: "room", Host: "a", Outcome: converge.Fail, Message: "little is free in /var", Worse: 0.91}, {Name: "room", Host: "b", Outcome: converge.Fail, Message: "nothing is free in /", Worse: 1},
+		{Name: "room", Host: "b", Outcome: converge.Fail, Message: "little is free in /var/log", Worse: 0.95},
+	}
+	got := alike(rooms, converge.Fail)
+	if len(got) != 2 || got[0].hosts != "b" || got[0].message != "nothing is free in /" || got[1].message != "little is free in /var/log. Less badly so on a" {
+		t.Errorf("%+v", got)
+	}
+	if got := alike(rooms[1:], converge.Fail); len(got) != 2 || got[1].message != "little is free in /var/log" {
+		t.Errorf("of one host: %+v", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -232,7 +233,10 @@ func (f *clusterFlags) answer(c *cobra.Command, found any, well bool, show func(
 	if f.output == "json" {
 		err = writeJSON(c.OutOrStdout(), found)
 	} else {
-		err = show(c.OutOrStdout())
+		var text bytes.Buffer
+		if err = show(&text); err == nil {
+			_, err = io.WriteString(c.OutOrStdout(), ui.Printable(text.String()))
+		}
 	}
 	if err == nil && !well {
 		err = exitError{exitFailed}

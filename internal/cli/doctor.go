@@ -21,7 +21,7 @@ fundamental first, each with its evidence, what it may explain, and what to do. 
 two machines have, packets that get lost by their length, full tables of connections, disks too slow for etcd, certificates that ran out, swap, ports that others have, kernels that lack
 something, missing images, dead name servers, and what was changed by hand.
 
-It takes no locks and changes nothing. For 3 seconds it writes to the disks of etcd as etcd does.
+It takes no locks and changes nothing, and measures what "kubewright check" measures.
 
 Exits with 0 if nothing is wrong, and with 1 if something is.
 
@@ -66,6 +66,8 @@ func showDiagnosis(out io.Writer, d converge.Diagnosis) error {
 		fmt.Fprintf(&text, "%s%s\n", pad, strings.ReplaceAll(s, "\n", "\n  "+pad))
 	}
 	switch {
+	case d.Well && len(d.Causes) == 0 && len(d.Unknown) > 0:
+		line(0, "Nothing was found that is wrong with %s, and not everything could be looked at.", d.Cluster)
 	case d.Well && len(d.Causes) == 0:
 		line(0, "Nothing is wrong with %s, and nothing was found that may become so.", d.Cluster)
 	case d.Well:
@@ -106,6 +108,17 @@ func showDiagnosis(out io.Writer, d converge.Diagnosis) error {
 	for _, f := range d.Unexplained {
 		line(2, "%s: %s", cmp.Or(f.Host, d.Cluster), f.Message)
 		line(4, "%s", f.Remedy)
+	}
+	if len(d.Unknown) > 0 {
+		line(0, "")
+		line(0, "Could not be looked at:")
+	}
+	for n, u := range d.Unknown {
+		if more := len(d.Unknown) - n; n >= maxEvidence && more > 1 {
+			line(2, "and %d more", more)
+			break
+		}
+		line(2, "%s: %s: %s", cmp.Or(u.Host, d.Cluster), u.Name, u.Message)
 	}
 	if !d.Well {
 		line(0, "")

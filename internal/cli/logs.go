@@ -3,14 +3,18 @@ package cli
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/resource"
+	"github.com/kubewright/kubewright/internal/ui"
 )
 
 // followEvery is how often a log is looked at that is followed.
@@ -64,26 +68,33 @@ kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kube-flanne
 	return c
 }
 
-// showLog prints the lines, and says on standard error what they are of. As JSON, each reading is an object on a line.
+// showLog prints the lines, and says on standard error what they are of. As JSON, each reading is an object on a line. What is followed may go and come again.
 func showLog(ctx context.Context, c *cobra.Command, output string, w *work, of converge.LogOf, follow bool) error {
+	w.view.Close() // what it draws would be drawn over the lines
+	lines := json.NewEncoder(c.OutOrStdout())
 	source := ""
 	for {
 		found, err := w.Log(ctx, of)
-		if err != nil && (ctx.Err() == nil || !follow) {
-			return err
-		} else if err != nil {
+		switch {
+		case ctx.Err() != nil && follow:
 			return nil // whoever follows ends it so
-		}
-		if output == "json" {
+		case err != nil && source == "":
+			return err
+		case err != nil: // what is followed is being started anew, or its host
+			fmt.Fprintf(c.ErrOrStderr(), "-- %v; trying again\n", err)
+		case output == "json":
 			if len(found.Lines) > 0 || source == "" {
-				if err := writeJSON(c.OutOrStdout(), found); err != nil {
-					return err
-				}
+				err = lines.Encode(found)
 			}
-		} else if err := printLog(c, found, source); err != nil {
+		default:
+			err = printLog(c, found, source)
+		}
+		if err != nil && found.Source != "" {
 			return err
 		}
-		source, of.After = found.Source, found.Cursor
+		if found.Source != "" {
+			source, of.After = found.Source, found.Cursor
+		}
 		if !follow {
 			return nil
 		}
@@ -99,9 +110,13 @@ func printLog(c *cobra.Command, found resource.LogFound, before string) error {
 	if found.Source != before {
 		fmt.Fprintf(c.ErrOrStderr(), "-- %s\n", found.Source)
 	}
+	text := func(s string) string { return s }
+	if file, ok := c.OutOrStdout().(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		text = ui.Printable // who writes logs must not command terminals
+	}
 	out := bufio.NewWriter(c.OutOrStdout())
 	for _, l := range found.Lines {
-		fmt.Fprintln(out, l)
+		fmt.Fprintln(out, text(l))
 	}
 	return out.Flush()
 }

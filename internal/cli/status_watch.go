@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ func watchStatus(c *cobra.Command, output string, w *work, every time.Duration) 
 	out, isFile := c.OutOrStdout().(*os.File)
 	if live, ok := w.view.(ui.Live); ok && output == "text" && isFile && term.IsTerminal(int(out.Fd())) {
 		begin, show = drawStatuses(live, every)
+	} else {
+		w.view.Close() // what it draws would be drawn over what is printed
 	}
 	err := w.Watch(c.Context(), every, begin, show)
 	if errors.Is(err, context.Canceled) {
@@ -51,7 +54,7 @@ func printStatuses(c *cobra.Command, output string) func(converge.Status) error 
 		if err := showStatus(&b, s); err != nil {
 			return err
 		}
-		_, err := out.Write(b.Bytes())
+		_, err := io.WriteString(out, ui.Printable(b.String()))
 		return err
 	}
 }

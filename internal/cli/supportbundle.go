@@ -19,6 +19,7 @@ import (
 	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/run"
+	"github.com/kubewright/kubewright/internal/ui"
 )
 
 func newSupportBundle(components Components) *cobra.Command {
@@ -26,12 +27,12 @@ func newSupportBundle(components Components) *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use:   "support-bundle [FILE]",
-		Short: "Put all that tells how a cluster is into one file for others, without secrets",
+		Short: "Put all that tells how a cluster is into one file for others, without what looks like a secret",
 		Long: `Gathers what "kubewright doctor" finds, the plan, what hosts are, the last lines of what all components on them said, the cluster file, and the last runs from this computer, and writes
 one compressed archive that only you may read. What looks like a key, a token or a password is taken out and counted; look through it all the same before you hand it on: names and addresses
 of hosts are in it.
 
-Hosts that do not answer are named in it, and nothing waits for them. It takes no locks and changes nothing. For 3 seconds it writes to the disks of etcd as etcd does.`,
+Hosts that do not answer are named in it, and nothing waits for them. It takes no locks and changes nothing, and measures what "kubewright check" measures.`,
 		Example: "  kubewright support-bundle\n  kubewright support-bundle prod.yaml --out prod.tar.gz",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -90,12 +91,8 @@ func gather(ctx context.Context, a *archive, w *work, in input) error {
 	a.addText("doctor.txt", func(b *bytes.Buffer) error { return showDiagnosis(b, d) })
 	a.addText("status.txt", func(b *bytes.Buffer) error { return showStatus(b, d.Status) })
 	a.addText("check.txt", func(b *bytes.Buffer) error { return showChecks(b, d.Checks) })
-	if w.noBundle == "" {
-		if p, err := w.Plan(ctx); err != nil {
-			a.add("plan.txt", []byte(err.Error()))
-		} else {
-			a.addText("plan.txt", func(b *bytes.Buffer) error { return p.Text(b, plan.TextOptions{Notes: true}) })
-		}
+	if d.Plan != nil {
+		a.addText("plan.txt", func(b *bytes.Buffer) error { return d.Plan.Text(b, plan.TextOptions{Notes: true}) })
 	}
 	hosts, missing := w.Facts()
 	w.event(event.Event{Kind: event.Note, Message: fmt.Sprintf("gathering what the components of %s said", count(len(hosts), "host"))})
@@ -233,7 +230,7 @@ func (a *archive) addJSON(name string, v any) {
 func (a *archive) addText(name string, write func(*bytes.Buffer) error) {
 	var b bytes.Buffer
 	a.err = errors.Join(a.err, write(&b))
-	a.add(name, b.Bytes())
+	a.add(name, []byte(ui.Printable(b.String())))
 }
 
 func (a *archive) finish() ([]byte, error) {

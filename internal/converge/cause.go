@@ -14,7 +14,7 @@ import (
 
 // diagnosis is made of a status and of what was found out besides. It is pure.
 func (v *surveyed) diagnosis(s Status) Diagnosis {
-	d := Diagnosis{Cluster: s.Cluster, Time: s.Time, Well: s.Well, Causes: []Cause{}, Unexplained: []Finding{}, Status: s, Checks: v.checks(), Drift: v.drift(), Kernel: map[string][]resource.KernelComplaint{}}
+	d := Diagnosis{Cluster: s.Cluster, Time: s.Time, Well: s.Well, Causes: []Cause{}, Unexplained: []Finding{}, Status: s, Checks: v.checks(), Drift: v.drift(), Plan: v.plan, Unknown: []Check{}, Kernel: map[string][]resource.KernelComplaint{}}
 	for _, h := range v.cluster.Hosts {
 		var complaints []resource.KernelComplaint
 		if v.found[h.Name].Get(kernelLog.ID(), &complaints) == "" && len(complaints) > 0 {
@@ -34,6 +34,11 @@ func (v *surveyed) diagnosis(s Status) Diagnosis {
 			}
 		}
 		d.Causes = append(d.Causes, c)
+	}
+	for _, c := range d.Checks.Checks {
+		if c.Outcome == NotChecked || c.Name == checkPlan && c.Outcome == Fail {
+			d.Unknown = append(d.Unknown, c)
+		}
 	}
 	v.explain(&d, tells)
 	return d
@@ -67,13 +72,13 @@ func rules() []rule {
 			name: "the kernel ran out of memory, or stalls", tells: re(`MemoryPressure|OOMKilled|ended with code 137`), evidence: anyOf(complained(resource.OutOfMemory), complained(resource.Stalls)),
 			remedy: "See what takes the memory (\"kubectl top\", \"systemd-cgtop\"), give Pods limits, or the host more memory; processors that others take from a virtual machine stall it, too",
 		}, {
-			name: "clocks are off", tells: re(`not yet valid|clock`), evidence: checked(checkClock),
+			name: "clocks are off", tells: re(`not yet valid|clock`), evidence: onHosts(checked(checkClock)), // not this computer's own
 			remedy: "Set them, and have something keep them (timeSync in the cluster file): certificates seem not to be valid yet, leases run out, logs lie",
 		}, {
 			name: "somebody else has a host's address", tells: re(`connection reset`), evidence: checked(checkAddress),
 			remedy: "Find that machine and give one of them another address: packets go now to the one, now to the other",
 		}, {
-			name: "long packets get lost between hosts", tells: re(`TLS handshake timeout|deadline exceeded`), evidence: checked(checkPath),
+			name: "long packets get lost between hosts", tells: re(`TLS handshake timeout|deadline exceeded`), evidence: failed(checkPath),
 			remedy: "Mend the MTU of interfaces, switches or tunnels between them, or give hosts and Pods a smaller one (network.mtu): small answers arrive and large ones hang, which looks like anything",
 		}, {
 			name: "the kernel has no room for more connections", evidence: anyOf(complained(resource.TooManyFlows), complained(resource.NeighboursFull)),
@@ -116,6 +121,26 @@ func checked(name string) func(*Diagnosis) []Evidence {
 			}
 		}
 		return list
+	}
+}
+
+// failed is what a check found that is certainly wrong.
+func failed(name string) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		var list []Evidence
+		for _, c := range d.Checks.Checks {
+			if c.Name == name && c.Outcome == Fail {
+				list = append(list, Evidence{c.Host, c.Message})
+			}
+		}
+		return list
+	}
+}
+
+// onHosts is evidence from hosts alone.
+func onHosts(of func(*Diagnosis) []Evidence) func(*Diagnosis) []Evidence {
+	return func(d *Diagnosis) []Evidence {
+		return slices.DeleteFunc(of(d), func(e Evidence) bool { return e.Host == "" })
 	}
 }
 

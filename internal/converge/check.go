@@ -38,12 +38,12 @@ type Check struct {
 	// Message says why it is not well, and Remedy what to do.
 	Message string `json:"message,omitempty"`
 	Remedy  string `json:"remedy,omitempty"`
-	// worse than others of its name the higher it is: of many hosts, the value of the worst is shown.
-	worse float64
+	// Worse than others of its name is one the higher this is: of many hosts, the value of the worst is shown. 0 is of what is no figure.
+	Worse float64 `json:"worse,omitempty"`
 }
 
 // Measured says whether it is about a figure, in which hosts differ.
-func (c Check) Measured() bool { return c.worse != 0 }
+func (c Check) Measured() bool { return c.Worse != 0 }
 
 // Checks are what was found before a change.
 type Checks struct {
@@ -60,9 +60,9 @@ type Checks struct {
 func Worst(list []Check) Check {
 	return slices.MaxFunc(list, func(a, b Check) int {
 		switch {
-		case a.worse < b.worse:
+		case a.Worse < b.Worse:
 			return -1
-		case a.worse > b.worse:
+		case a.Worse > b.Worse:
 			return 1
 		}
 		return 0
@@ -79,26 +79,27 @@ type surveyed struct {
 	lost    map[string]string         // why a host that answered said no more
 	plan    *plan.Plan                // nil if there could be none
 	noPlan  string                    // why
+	names   map[netip.Addr]string     // of hosts, by their addresses; made when first asked for
 }
 
 // What is measured for how long.
 const (
 	// surveyTime is how long hosts may take for all of it.
-	surveyTime = 60 * time.Second
-	syncTime   = 3 * time.Second
-	nameTime   = 3 * time.Second
-	arpTime    = 2 * time.Second
+	surveyTime     = 60 * time.Second
+	syncTime       = 3 * time.Second
+	livingSyncTime = time.Second
+	nameTime       = 3 * time.Second
+	arpTime        = 2 * time.Second
 	// askedName is one that all name servers can say something about: who looks after it is known to all of them that reach the outside, and the others can say that they do not.
 	askedName = "kubernetes.io."
 	// maxPaths are how many other hosts each sends packets to: the control planes, and the next ones in the file. All pairs of thousands would be a flood.
 	maxPaths = 8
 )
 
-// etcdData is where members of etcd have their data, as with kubeadm.
-const etcdData = "/var/lib/etcd"
-
-// roomDirs are those that the node software fills.
-var roomDirs = []string{"/", "/var", "/var/lib", etcdData, "/var/lib/kubelet", "/var/lib/containerd", "/var/log", "/run", "/tmp"}
+// roomDirs are those that the node software fills, on some clusters on file systems of their own. The first that is there has the file system that kubelets look after.
+func (v *surveyed) roomDirs() []string {
+	return []string{"/var/lib/kubelet", "/var/lib", "/var", "/", v.cluster.Runtime.Root, v.cluster.Etcd.DataDir, "/var/log"}
+}
 
 // Check looks at everything that can be known before a change, without locks, and changes nothing. noPlan says why there can be no plan; empty if there can.
 func (s *Session) Check(ctx context.Context, noPlan string) (Checks, error) {
@@ -153,17 +154,25 @@ func (s *Session) survey(ctx context.Context, noPlan string, besides ...resource
 // measures are what is to be measured on a host.
 func (v *surveyed) measures(h v1alpha1.Host) []resource.Report {
 	reports := []resource.Report{
-		resource.RoomReport{Dirs: roomDirs}, resource.ListenersReport{}, resource.NameServersReport{Servers: v.hosts[h.Name].NameServers, Name: askedName, Limit: nameTime},
+		resource.RoomReport{Dirs: v.roomDirs()}, resource.ListenersReport{}, resource.NameServersReport{Servers: v.hosts[h.Name].NameServers, Name: askedName, Limit: nameTime},
 		resource.PathsReport{To: v.others(h)}, resource.ConflictsReport{Own: addressesOf(h), Wait: arpTime},
 	}
 	if slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name }) {
-		reports = append(reports, syncOf)
+		reports = append(reports, v.sync())
 	}
 	return reports
 }
 
-// syncOf is what is measured of the disk of a member of etcd.
-var syncOf = resource.SyncReport{Dir: etcdData, Limit: syncTime}
+// sync is what is measured of the disk of a member of etcd: less where the cluster lives, which needs the disk itself.
+func (v *surveyed) sync() resource.SyncReport {
+	r := resource.SyncReport{Dir: v.cluster.Etcd.DataDir, Limit: syncTime}
+	for _, f := range v.hosts {
+		if f.Kubernetes.Formed {
+			r.Limit = livingSyncTime
+		}
+	}
+	return r
+}
 
 func addressesOf(h v1alpha1.Host) []netip.Addr {
 	var list []netip.Addr
@@ -177,18 +186,32 @@ func addressesOf(h v1alpha1.Host) []netip.Addr {
 
 // others are the addresses that a host sends packets to.
 func (v *surveyed) others(h v1alpha1.Host) []netip.Addr {
-	hosts := v.cluster.With(v1alpha1.ControlPlane)
-	at := slices.IndexFunc(v.cluster.Hosts, func(o v1alpha1.Host) bool { return o.Name == h.Name })
-	hosts = append(hosts, v.cluster.Hosts[at+1:]...)
-	hosts = append(hosts, v.cluster.Hosts[:max(at, 0)]...)
+	all := v.cluster.Hosts
+	at := slices.IndexFunc(all, func(o v1alpha1.Host) bool { return o.Name == h.Name })
+	families := map[bool]bool{}
+	for _, a := range addressesOf(h) {
+		families[a.Is4()] = true
+	}
 	var to []netip.Addr
 	seen := map[string]bool{h.Name: true}
-	for _, o := range hosts {
-		if _, answered := v.hosts[o.Name]; !answered || seen[o.Name] || len(seen) > maxPaths {
-			continue
+	add := func(o *v1alpha1.Host) {
+		if _, answered := v.hosts[o.Name]; !answered || seen[o.Name] {
+			return
 		}
 		seen[o.Name] = true
-		to = append(to, addressesOf(o)...)
+		for _, a := range addressesOf(*o) {
+			if families[a.Is4()] { // a host without addresses of a family has no way to others'
+				to = append(to, a)
+			}
+		}
+	}
+	for i := range all {
+		if slices.Contains(all[i].Roles, v1alpha1.ControlPlane) && len(seen) <= maxPaths {
+			add(&all[i])
+		}
+	}
+	for i := 1; i < len(all) && len(seen) <= maxPaths; i++ {
+		add(&all[(at+i)%len(all)])
 	}
 	return to
 }

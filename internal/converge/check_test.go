@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func newMeasured(t *testing.T) *measured {
 		f.CPUs, f.Memory, f.NameServers, f.ClockOffset, f.ClockError = 4, 16e9, []string{"10.0.0.53"}, 3*time.Millisecond, 2*time.Millisecond
 		m.hosts[h.Name] = f
 		m.syncs[h.Name] = measure.Syncs{Dir: "/var/lib/etcd", Count: 3000, P50: time.Millisecond, P99: 2500 * time.Microsecond, Most: 8 * time.Millisecond}
-		m.rooms[h.Name] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 15 << 30, Files: 1e6, FreeFiles: 9e5}, {Dir: "/run", Size: 1 << 30, Free: 1}}
+		m.rooms[h.Name] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 15 << 30, Files: 1e6, FreeFiles: 9e5}}
 		m.listeners[h.Name] = []measure.Listener{
 			{Network: "tcp", Address: netip.IPv4Unspecified(), Port: 22, Process: "sshd", PID: 7}, {Network: "tcp", Port: 10250, Process: "kubelet", PID: 8}, {Network: "udp", Port: 8472},
 		}
@@ -69,7 +70,7 @@ func (m *measured) survey() *surveyed {
 			}
 			f.Add(id, v, nil)
 		}
-		add(syncOf.ID(), m.syncs[name])
+		add(m.sync().ID(), m.syncs[name])
 		add(resource.RoomReport{}.ID(), m.rooms[name])
 		add(resource.ListenersReport{}.ID(), m.listeners[name])
 		add(resource.NameServersReport{}.ID(), m.servers[name])
@@ -96,7 +97,7 @@ func TestChecks(t *testing.T) {
 		{"well", func(*measured) {}, true},
 		{"warnings", func(m *measured) {
 			f := m.hosts["cp1"]
-			f.CPUs, f.Memory, f.ClockOffset = 1, 2e9, -3*time.Second
+			f.CPUs, f.Memory = 1, 2e9
 			m.hosts["cp1"] = f
 			f = m.hosts["w1"]
 			f.NameServers = nil
@@ -106,7 +107,8 @@ func TestChecks(t *testing.T) {
 			m.syncs["cp2"] = measure.Syncs{Dir: "/var/lib", Count: 300, P99: 23 * time.Millisecond}
 			m.rooms["w2"] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 2500 << 20}}
 			m.paths["w1"][0] = measure.Path{To: m.paths["w1"][0].To}
-			m.plan.Problems = []plan.Problem{{Host: "w1", Message: "its kernel is 5.3", Remedy: "Take a newer one"}, {Host: "w1", Message: "it is a container"}}
+			m.plan.Problems = []plan.Problem{{Host: "w1", Message: "its kernel is 5.3", Remedy: "Take a newer one"}, {Host: "w1", Message: "it is a container"},
+				{Host: "cp1", Message: "its clock is 3s behind this computer's; chrony will set it", Remedy: "x"}}
 		}, true},
 		{"failures", func(m *measured) {
 			delete(m.hosts, "cp3")
@@ -160,25 +162,82 @@ func golden(t *testing.T, name string, v any) {
 	}
 }
 
-// With a smaller MTU of Pods, paths may be shorter than interfaces are.
-func TestFits(t *testing.T) {
+// A path may be shorter than interfaces are, where Pods' packets are shorter still, or where the network says so.
+func TestShortPaths(t *testing.T) {
 	for _, c := range []struct {
-		file    string
-		carries int
-		want    bool
+		name, file string
+		path       measure.Path
+		want       Outcome
+		says       string
 	}{
-		{"network: {mtu: 1350}", 1400, true}, {"network: {mtu: 1400}", 1400, false}, {"network: {mtu: 1400, flannel: {backend: host-gw}}", 1400, true}, {"", 1400, false},
+		{"whole", "", measure.Path{Answers: true, Sends: 1500, Carries: 1500}, Pass, ""},
+		{"short", "", measure.Path{Answers: true, Sends: 1500, Carries: 1400}, Fail, "network.mtu: 1350"},
+		{"short, and the network says so", "", measure.Path{Answers: true, Sends: 9000, Carries: 1500, Told: true}, Pass, ""},
+		{"short, and Pods send less", "network: {mtu: 1350}", measure.Path{Answers: true, Sends: 1500, Carries: 1400}, Pass, ""},
+		{"short, and Pods send too much with what is put around", "network: {mtu: 1400}", measure.Path{Answers: true, Sends: 1500, Carries: 1400}, Fail, "network.mtu: 1350"},
+		{"short, nothing put around", "network: {mtu: 1400, flannel: {backend: host-gw}}", measure.Path{Answers: true, Sends: 1500, Carries: 1400}, Pass, ""},
+		{"short, a network of theirs", "network: {plugin: none}", measure.Path{Answers: true, Sends: 1500, Carries: 1400}, Fail, "network.mtu: 1400"},
+		{"large ones unanswered", "", measure.Path{Answers: true, Sends: 1500}, Warn, "let it pass"},
+		{"unanswered", "", measure.Path{Sends: 1500}, Warn, "let it pass"},
+		{"no route", "", measure.Path{NoRoute: true, Why: "network is unreachable"}, Fail, "Give it one"},
+		{"unknown", "", measure.Path{Why: "operation not permitted"}, NotChecked, "Ask again"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMeasured(t)
+			spec := *m.cluster.Cluster
+			parsed, err := v1alpha1.Parse("cluster.yaml", []byte(statusFile+c.file+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec.Network = parsed.Network
+			m.cluster = &cluster.Cluster{Cluster: &spec}
+			c.path.To = netip.MustParseAddr("10.0.0.11")
+			m.paths["w1"] = []measure.Path{c.path}
+			got := m.survey().paths(m.cluster.Hosts[3], facts.Host{})
+			if len(got) != 1 || got[0].Outcome != c.want || !strings.Contains(got[0].Remedy, c.says) {
+				t.Errorf("it says %+v; want %s and %q", got, c.want, c.says)
+			}
+		})
+	}
+}
+
+// Members of etcd are measured where their data is, and for less long where the cluster lives.
+func TestSyncOf(t *testing.T) {
+	m := newMeasured(t)
+	spec := *m.cluster.Cluster
+	spec.Etcd.DataDir = "/data/etcd"
+	m.cluster = &cluster.Cluster{Cluster: &spec}
+	if got := m.sync(); got.Dir != "/data/etcd" || got.Limit != livingSyncTime {
+		t.Errorf("on a cluster that lives: %+v", got)
+	}
+	for name := range m.hosts {
+		m.hosts[name] = facts.Host{}
+	}
+	if got := m.sync(); got.Limit != syncTime {
+		t.Errorf("before there is a cluster: %+v", got)
+	}
+	if got := m.roomDirs(); !slices.Contains(got, "/data/etcd") || !slices.Contains(got, "/var/lib/containerd") {
+		t.Errorf("room is looked for in %q", got)
+	}
+}
+
+// Only file systems that kubelets look after are judged by what kubelets do.
+func TestRoom(t *testing.T) {
+	for _, c := range []struct {
+		rooms []measure.Room
+		want  Outcome
+	}{
+		{[]measure.Room{{Dir: "/var/lib", Size: 100 << 30, Free: 50 << 30}, {Dir: "/", Size: 10 << 30, Free: 900 << 20}}, Pass},
+		{[]measure.Room{{Dir: "/var/lib", Size: 10 << 30, Free: 900 << 20}, {Dir: "/", Size: 10 << 30, Free: 9 << 30}}, Fail},
+		{[]measure.Room{{Dir: "/var/lib", Size: 10 << 30, Free: 9 << 30}, {Dir: "/var/lib/containerd", Size: 10 << 30, Free: 1200 << 20}}, Warn},
+		{[]measure.Room{{Dir: "/var/lib", Size: 10 << 30, Free: 9 << 30}, {Dir: "/var/log", Size: 1 << 30, Free: 1 << 20}}, Fail},
+		{[]measure.Room{{Dir: "/var/lib", Size: 10 << 30, Free: 9 << 30}, {Dir: "/", Size: 1 << 30, ReadOnly: true}}, Pass},
+		{[]measure.Room{{Dir: "/var/lib", Size: 10 << 30, Free: 9 << 30, ReadOnly: true}}, Fail},
 	} {
 		m := newMeasured(t)
-		spec := *m.cluster.Cluster
-		m.cluster = &cluster.Cluster{Cluster: &spec}
-		parsed, err := v1alpha1.Parse("cluster.yaml", []byte(statusFile+c.file+"\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		spec.Network = parsed.Network
-		if got := m.fits(c.carries); got != c.want {
-			t.Errorf("%s on %d: %v", c.file, c.carries, got)
+		m.rooms["w1"] = c.rooms
+		if got := m.survey().room(m.cluster.Hosts[3], facts.Host{}); len(got) != 1 || got[0].Outcome != c.want {
+			t.Errorf("of %+v it says %+v; want %s", c.rooms, got, c.want)
 		}
 	}
 }
@@ -212,6 +271,17 @@ func TestDiagnosis(t *testing.T) {
 		{"one-cause", func(w *world, m *measured) {
 			w.pods["cp2"][2].Unwell = "the container kube-scheduler of kube-scheduler ended with code 1: unknown flag: --broken"
 			m.change("cp2", "control plane", manifest)
+		}},
+		// What is not known is told as that, and is no cause: pings that nobody answers, and a clock that is this computer's own.
+		{"not-known", func(_ *world, m *measured) {
+			for name := range m.paths {
+				for i := range m.paths[name] {
+					m.paths[name][i] = measure.Path{To: m.paths[name][i].To}
+				}
+			}
+			m.failed["w1"] = kernelLog.ID()
+			m.failed["w2"] = resource.ConflictsReport{}.ID()
+			m.plan.Problems = []plan.Problem{{Message: "the clock of this computer is 9s behind those of most hosts", Remedy: "Set it"}}
 		}},
 		{"many", func(w *world, m *measured) {
 			w.quiet("cp3")

@@ -3,6 +3,7 @@ package converge
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ const (
 	checkPath      = "packet size"
 	checkProcessor = "processors"
 	checkMemory    = "memory"
-	checkBundle    = "bundle"
+	checkPlan      = "plan"
 )
 
 // checks are made of what was found out. It is pure.
@@ -68,7 +69,7 @@ func (v *surveyed) checks() Checks {
 }
 
 func pass(value string, worse float64) []Check {
-	return []Check{{Outcome: Pass, Value: value, worse: worse}}
+	return []Check{{Outcome: Pass, Value: value, Worse: worse}}
 }
 
 func (v *surveyed) reached() []Check {
@@ -141,6 +142,8 @@ const (
 	imageFree = 0.15
 	evictFree = 0.10
 	filesFree = 0.05
+	// leastFree is for other file systems, in bytes.
+	leastFree = 50 << 20
 )
 
 func (v *surveyed) room(h v1alpha1.Host, _ facts.Host) []Check {
@@ -152,27 +155,28 @@ func (v *surveyed) room(h v1alpha1.Host, _ facts.Host) []Check {
 	fullest := Check{Outcome: Pass}
 	for i, r := range rooms {
 		r.Dir = "" // one file system may be seen as several, as overlays are
-		if slices.ContainsFunc(rooms[:i], func(o measure.Room) bool { o.Dir = ""; return o == r }) {
+		if slices.ContainsFunc(rooms[:i], func(o measure.Room) bool { o.Dir = ""; return o == r }) || r.Size == 0 {
 			continue
 		}
 		r.Dir = rooms[i].Dir
-		if r.Size == 0 || strings.HasPrefix(r.Dir, "/run") || r.Dir == "/tmp" && !r.ReadOnly && r.Free > 64<<20 {
-			continue
-		}
 		free := float64(r.Free) / float64(r.Size)
 		value := fmt.Sprintf("%s of %s free in %s", units.BytesSize(float64(r.Free)), units.BytesSize(float64(r.Size)), r.Dir)
+		kubelet := i == 0 || r.Dir == v.cluster.Runtime.Root // which kubelets look after
+		remedy := "Make room: old logs, unused images (\"crictl rmi --prune\"), what others left"
 		switch {
-		case r.ReadOnly:
+		case r.ReadOnly && (i == 0 || r.Dir != "/"): // systems that never change have such a root
 			list = append(list, Check{Outcome: Fail, Value: value, Message: "nothing can be written to " + r.Dir + ": its file system is read-only", Remedy: "See in \"dmesg\" whether the disk is broken, and mount it anew"})
 		case r.Files > 0 && float64(r.FreeFiles) < filesFree*float64(r.Files):
 			list = append(list, Check{Outcome: Fail, Value: value, Message: fmt.Sprintf("the file system of %s can hold only %d more files of %d", r.Dir, r.FreeFiles, r.Files),
 				Remedy: "Find the directory with very many files (du --inodes) and clear it"})
-		case free < evictFree:
-			list = append(list, Check{Outcome: Fail, Value: value, worse: 1 - free, Message: fmt.Sprintf("only %s: kubelets evict Pods when less than %.0f %% are free", value, evictFree*100), Remedy: "Make room: old logs, unused images (\"crictl rmi --prune\"), what others left"})
-		case free < imageFree:
-			list = append(list, Check{Outcome: Warn, Value: value, worse: 1 - free, Message: fmt.Sprintf("only %s: kubelets delete images when less than %.0f %% are free", value, imageFree*100), Remedy: "Make room, or give it a larger disk"})
-		case fullest.Value == "" || -free > fullest.worse:
-			fullest.Value, fullest.worse = value, -free
+		case kubelet && free < evictFree:
+			list = append(list, Check{Outcome: Fail, Value: value, Message: fmt.Sprintf("only %s: kubelets evict Pods when less than %.0f %% are free", value, evictFree*100), Remedy: remedy})
+		case kubelet && free < imageFree:
+			list = append(list, Check{Outcome: Warn, Value: value, Message: fmt.Sprintf("only %s: kubelets delete images when less than %.0f %% are free", value, imageFree*100), Remedy: "Make room, or give it a larger disk"})
+		case r.Free < leastFree && !r.ReadOnly:
+			list = append(list, Check{Outcome: Fail, Value: value, Message: "only " + value + ": what writes there will soon fail", Remedy: remedy})
+		case fullest.Value == "" || -free > fullest.Worse:
+			fullest.Value, fullest.Worse = value, -free
 		}
 	}
 	if len(list) > 0 {
@@ -187,7 +191,7 @@ const (
 	maxSync    = 10 * time.Millisecond
 	brokenSync = 100 * time.Millisecond
 	// leastSyncs are needed to speak of 99 %.
-	leastSyncs = 100
+	leastSyncs = 50
 )
 
 func (v *surveyed) disk(h v1alpha1.Host, _ facts.Host) []Check {
@@ -195,18 +199,18 @@ func (v *surveyed) disk(h v1alpha1.Host, _ facts.Host) []Check {
 		return nil
 	}
 	var s measure.Syncs
-	if why := v.found[h.Name].Get(syncOf.ID(), &s); why != "" {
+	if why := v.found[h.Name].Get(v.sync().ID(), &s); why != "" {
 		return unfound(why)
 	}
 	value := fmt.Sprintf("99 %% of syncs in %s take %s or less", s.Dir, milliseconds(s.P99))
 	remedy := "Give etcd a disk of its own, an SSD; see what else writes to this one"
 	switch {
 	case s.Count < leastSyncs:
-		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("in %s its disk took only %d syncs of 2.3 kB in %s: etcd does not work with that", s.Dir, s.Count, syncTime), Remedy: remedy}}
+		return []Check{{Outcome: Fail, Value: value, Worse: float64(syncTime), Message: fmt.Sprintf("in %s its disk took only %d syncs of 2.3 kB in %s: etcd does not work with that", s.Dir, s.Count, v.sync().Limit), Remedy: remedy}}
 	case s.P99 > brokenSync:
-		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("%s; etcd wants %s, and loses its leaders at this", value, milliseconds(maxSync)), Remedy: remedy, worse: float64(s.P99)}}
+		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("%s; etcd wants %s, and loses its leaders at this", value, milliseconds(maxSync)), Remedy: remedy, Worse: float64(s.P99)}}
 	case s.P99 > maxSync:
-		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("%s; etcd wants %s", value, milliseconds(maxSync)), Remedy: remedy, worse: float64(s.P99)}}
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("%s; etcd wants %s", value, milliseconds(maxSync)), Remedy: remedy, Worse: float64(s.P99)}}
 	}
 	return pass(value, float64(s.P99))
 }
@@ -215,21 +219,10 @@ func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
 }
 
-// maxClock is how far clocks may be off: etcd warns of a second between members, and certificates are valid from a moment on.
-const maxClock = time.Second
-
+// clock only tells: what of it is wrong, the plan knows, which also knows when it is this computer's that is off.
 func clock(f facts.Host) Check {
 	off := f.ClockOffset.Abs() - f.ClockError/2
-	value := fmt.Sprintf("off by %s, give or take %s", f.ClockOffset.Abs().Round(time.Millisecond), (f.ClockError / 2).Round(time.Millisecond))
-	if off > maxClock {
-		way := "ahead of"
-		if f.ClockOffset < 0 {
-			way = "behind"
-		}
-		return Check{Outcome: Warn, Value: value, worse: float64(off), Message: fmt.Sprintf("its clock is %s %s this computer's", off.Round(100*time.Millisecond), way),
-			Remedy: "Set it, or have \"kubewright apply\" make chrony keep it (timeSync in the cluster file); see that this computer's is right"}
-	}
-	return Check{Outcome: Pass, Value: value, worse: float64(off)}
+	return Check{Outcome: Pass, Value: fmt.Sprintf("off by %s, give or take %s", f.ClockOffset.Abs().Round(time.Millisecond), (f.ClockError / 2).Round(time.Millisecond)), Worse: float64(off)}
 }
 
 func (v *surveyed) nameServers(h v1alpha1.Host, f facts.Host) []Check {
@@ -272,11 +265,32 @@ func (v *surveyed) conflicts(h v1alpha1.Host, _ facts.Host) []Check {
 			return unfound(fmt.Sprintf("%s: %s", c.Address, c.Why))
 		}
 	}
+	if len(list) == 0 {
+		return pass("not asked: it is on no Ethernet by IPv4", 0)
+	}
 	return pass("nobody else has its addresses", 0)
 }
 
-// vxlanOverhead is what flannel takes off (pkg/backend/vxlan of v0.28): outer headers of Ethernet, IP, UDP and VXLAN; with IPv6 20 more.
-const vxlanOverhead = 50
+// Overheads of VXLAN: outer headers of Ethernet, IP, UDP and VXLAN (flannel v0.28, pkg/backend/vxlan).
+const (
+	overhead4 = 50
+	overhead6 = 70
+)
+
+// overhead is how much longer packets of Pods are between hosts, to an address.
+func (v *surveyed) overhead(to netip.Addr) int {
+	n := v.cluster.Network
+	switch {
+	case n.Plugin != v1alpha1.Flannel || n.Flannel.Backend != v1alpha1.VXLAN:
+		return 0
+	case to.Is6():
+		return overhead6
+	}
+	return overhead4
+}
+
+// shortestLarge is what IPv4 always carries (RFC 791); if not even that is answered, large packets are not answered at all, and what arrives is not known.
+const shortestLarge = 576
 
 func (v *surveyed) paths(h v1alpha1.Host, _ facts.Host) []Check {
 	var list []measure.Path
@@ -286,57 +300,58 @@ func (v *surveyed) paths(h v1alpha1.Host, _ facts.Host) []Check {
 	if len(list) == 0 {
 		return nil
 	}
-	names := map[string]string{}
-	for _, o := range v.cluster.Hosts {
-		for _, a := range addressesOf(o) {
-			names[a.String()] = o.Name
-		}
-	}
-	var silent, short, unknown []string
-	shortest, sends := -1, 0
+	var silent, short, unknown, lost []string
+	var worst measure.Path
+	shortest, sends := 0, 0
 	var slowest time.Duration
 	for _, p := range list {
-		to := cmp.Or(names[p.To.String()], p.To.String())
+		to := cmp.Or(v.name(p.To), p.To.String())
 		switch {
+		case p.NoRoute:
+			lost = append(lost, to)
 		case p.Why != "":
 			unknown = append(unknown, to+": "+p.Why)
-		case !p.Answers:
+		case !p.Answers || p.Carries < min(shortestLarge, p.Sends):
 			silent = append(silent, to)
 		default:
 			slowest, sends = max(slowest, p.Took), max(sends, p.Sends)
-			if p.Carries < p.Sends {
-				short = append(short, fmt.Sprintf("to %s %d bytes", to, p.Carries))
-			}
-			if shortest < 0 || p.Carries < shortest {
+			if shortest == 0 || p.Carries < shortest {
 				shortest = p.Carries
+			}
+			if p.Carries < p.Sends && !p.Told && (v.cluster.Network.MTU == 0 || v.cluster.Network.MTU+v.overhead(p.To) > p.Carries) {
+				short = append(short, fmt.Sprintf("to %s %d bytes", to, p.Carries))
+				if worst.Carries == 0 || p.Carries < worst.Carries {
+					worst = p
+				}
 			}
 		}
 	}
-	var checks []Check
 	switch {
+	case len(lost) > 0:
+		return []Check{{Outcome: Fail, Message: "it has no route to " + strings.Join(lost, ", "), Remedy: "Give it one, or say in internalAddresses by which addresses hosts reach each other"}}
+	case len(short) > 0:
+		return []Check{{Outcome: Fail, Message: fmt.Sprintf("its interface sends packets of %d bytes, and shorter ones arrive: %s. Nobody tells it, so large answers will hang", sends, strings.Join(short, ", ")),
+			Remedy: fmt.Sprintf("Mend the network (MTU of interfaces, switches, tunnels), or give the hosts' interfaces an MTU of %d, and say network.mtu: %d in the cluster file", worst.Carries, worst.Carries-v.overhead(worst.To))}}
 	case len(unknown) > 0:
-		checks = append(checks, unfound(strings.Join(unknown, "; "))...)
-	case len(short) > 0 && !v.fits(shortest):
-		checks = append(checks, Check{Outcome: Fail, Message: fmt.Sprintf("its interface sends packets of %d bytes, and shorter ones arrive: %s. Large answers will hang", sends, strings.Join(short, ", ")),
-			Remedy: fmt.Sprintf("Mend the network (MTU of interfaces, switches, tunnels), or say network.mtu: %d in the cluster file and give the hosts' interfaces an MTU of %d", max(shortest-vxlanOverhead, 0), shortest)})
+		return unfound(strings.Join(unknown, "; "))
 	case len(silent) > 0:
-		checks = append(checks, Check{Outcome: Warn, Message: "no answer to ping from " + strings.Join(silent, ", ") + ", so which packets arrive there is not known", Remedy: "If a firewall drops ICMP, let it pass: hosts learn from it how long packets may be"})
-	default:
-		checks = pass(fmt.Sprintf("%d bytes to %d others, the furthest %s away", shortest, len(list), milliseconds(slowest)), float64(slowest))
+		return []Check{{Outcome: Warn, Message: "no answer to ping, or to large ones, from " + strings.Join(silent, ", ") + ", so which packets arrive there is not known",
+			Remedy: "If a firewall drops ICMP, let it pass: hosts learn from it how long packets may be"}}
 	}
-	return checks
+	return pass(fmt.Sprintf("%d bytes to %d others, the furthest %s away", shortest, len(list), milliseconds(slowest)), float64(slowest))
 }
 
-// fits says whether Pods' packets, with what is put around them, are no longer than paths carry.
-func (v *surveyed) fits(carries int) bool {
-	n := v.cluster.Network
-	if n.MTU == 0 {
-		return false
+// name of the host that has an address; empty if none of the cluster's has.
+func (v *surveyed) name(a netip.Addr) string {
+	if v.names == nil {
+		v.names = map[netip.Addr]string{}
+		for _, o := range v.cluster.Hosts {
+			for _, has := range addressesOf(o) {
+				v.names[has] = o.Name
+			}
+		}
 	}
-	if n.Plugin == v1alpha1.Flannel && n.Flannel.Backend == v1alpha1.VXLAN {
-		return n.MTU+vxlanOverhead <= carries
-	}
-	return n.MTU <= carries
+	return v.names[a]
 }
 
 func (v *surveyed) ports(h v1alpha1.Host, _ facts.Host) []Check {
@@ -348,17 +363,20 @@ func (v *surveyed) ports(h v1alpha1.Host, _ facts.Host) []Check {
 	if who := taken(needed, list); len(who) > 0 {
 		return []Check{{Outcome: Fail, Message: "it needs ports that others have: " + strings.Join(who, "; "), Remedy: "Stop what has them there, or have it use others"}}
 	}
-	return pass(fmt.Sprintf("%d are free, or the cluster's already", len(needed)), float64(len(needed)))
+	return pass(fmt.Sprintf("%d are free, or the cluster's already", len(needed)), 0)
 }
 
 // planned are the problems that components have with hosts, and what cannot be made so.
 func (v *surveyed) planned() []Check {
 	if v.plan == nil {
-		return []Check{{Name: checkBundle, Outcome: Fail, Message: v.noPlan, Remedy: "Without one there is no plan, and what stands in its way is not known"}}
+		return []Check{{Name: checkPlan, Outcome: Fail, Message: v.noPlan, Remedy: "Without a plan, what stands in its way is not known"}}
 	}
 	var list []Check
 	for _, p := range v.plan.Problems {
 		c := Check{Name: checkPrepared, Host: p.Host, Outcome: Warn, Message: p.Message, Remedy: p.Remedy}
+		if strings.Contains(p.Message, "clock") {
+			c.Name = checkClock
+		}
 		switch {
 		case p.Blocks:
 			c.Outcome = Fail

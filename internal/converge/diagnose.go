@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
@@ -23,6 +24,10 @@ type Diagnosis struct {
 	Checks Checks `json:"checks"`
 	// Drift is what differs from what the cluster file says, on hosts that are in place.
 	Drift []Drift `json:"drift"`
+	// Plan is what would be changed; nil if there could be none.
+	Plan *plan.Plan `json:"-"`
+	// Unknown is what could not be looked at.
+	Unknown []Check `json:"unknown"`
 	// Kernel is what the kernels of hosts complained of.
 	Kernel map[string][]resource.KernelComplaint `json:"kernel,omitempty"`
 }

@@ -63,7 +63,7 @@ func (s *Session) Logs(ctx context.Context, host string) ([]resource.NamedLog, e
 	if err != nil {
 		return nil, err
 	}
-	report := resource.LogsReport{Socket: runtime.Endpoint(s.o.Cluster), Namespaces: []string{"kube-system", "kube-flannel"}, Lines: logLines}
+	report := resource.LogsReport{Socket: runtime.Endpoint(s.o.Cluster), Lines: logLines}
 	report.Units = slices.Sorted(maps.Values(unitsOf(s.o.Cluster)))
 	found, err := client.Look(ctx, []resource.Report{report})
 	if err != nil {

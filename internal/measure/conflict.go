@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -27,6 +28,7 @@ type Conflict struct {
 // Addresses of IPv6, which kernels look after themselves, and those that are not of this machine are left out.
 func Conflicts(ctx context.Context, own []netip.Addr, wait time.Duration) []Conflict {
 	var list []Conflict
+	cards := ownCards()
 	for _, a := range own {
 		if !a.Is4() {
 			continue
@@ -37,7 +39,7 @@ func Conflicts(ctx context.Context, own []netip.Addr, wait time.Duration) []Conf
 		}
 		c := Conflict{Address: a}
 		if err == nil {
-			c.Hardware, err = whoElse(ctx, link, a, wait)
+			c.Hardware, err = whoElse(ctx, link, cards, a, wait)
 		}
 		if err != nil {
 			c.Why = err.Error()
@@ -45,6 +47,19 @@ func Conflicts(ctx context.Context, own []netip.Addr, wait time.Duration) []Conf
 		list = append(list, c)
 	}
 	return list
+}
+
+// ownCards are the hardware addresses of this machine: a kernel answers for its addresses on all networks that it is on (arp_ignore, Documentation/networking/ip-sysctl.rst).
+func ownCards() []net.HardwareAddr {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil // then nothing can be asked either
+	}
+	var cards []net.HardwareAddr
+	for _, l := range links {
+		cards = append(cards, l.Attrs().HardwareAddr)
+	}
+	return cards
 }
 
 // linkOf is the interface that has an address; none if none has, or if it knows no hardware addresses.
@@ -88,8 +103,8 @@ func asking(hardware net.HardwareAddr, a netip.Addr) []byte {
 }
 
 // has is the hardware address of somebody else who says that an address is his; none if that is not what was said.
-func has(b []byte, own net.HardwareAddr, a netip.Addr) net.HardwareAddr {
-	if len(b) < arpLength || binary.BigEndian.Uint16(b[2:]) != unix.ETH_P_IP || b[4] != 6 || b[5] != 4 || !bytes.Equal(b[14:18], a.AsSlice()) || bytes.Equal(b[8:14], own) {
+func has(b []byte, own []net.HardwareAddr, a netip.Addr) net.HardwareAddr {
+	if len(b) < arpLength || binary.BigEndian.Uint16(b[2:]) != unix.ETH_P_IP || b[4] != 6 || b[5] != 4 || !bytes.Equal(b[14:18], a.AsSlice()) || slices.ContainsFunc(own, func(o net.HardwareAddr) bool { return bytes.Equal(b[8:14], o) }) {
 		return nil
 	}
 	if op := binary.BigEndian.Uint16(b[6:]); op != arpReply && op != arpRequest {
@@ -98,7 +113,7 @@ func has(b []byte, own net.HardwareAddr, a netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr(bytes.Clone(b[8:14]))
 }
 
-func whoElse(ctx context.Context, link netlink.Link, a netip.Addr, wait time.Duration) (string, error) {
+func whoElse(ctx context.Context, link netlink.Link, own []net.HardwareAddr, a netip.Addr, wait time.Duration) (string, error) {
 	protocol := htons(unix.ETH_P_ARP)
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(protocol))
 	if err != nil {
@@ -109,11 +124,10 @@ func whoElse(ctx context.Context, link netlink.Link, a netip.Addr, wait time.Dur
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: link.Attrs().Index}); err != nil {
 		return "", fmt.Errorf("listening for ARP on %s: %w", link.Attrs().Name, err)
 	}
-	own := link.Attrs().HardwareAddr
 	// Asked twice: one question may be lost.
 	b := make([]byte, 1<<11)
 	for range 2 {
-		if err := unix.Sendto(fd, asking(own, a), 0, &to); err != nil {
+		if err := unix.Sendto(fd, asking(link.Attrs().HardwareAddr, a), 0, &to); err != nil {
 			return "", fmt.Errorf("asking on %s: %w", link.Attrs().Name, err)
 		}
 		for end := time.Now().Add(wait / 2); ; {

@@ -27,11 +27,7 @@ type Listener struct {
 
 // Listeners are all ports of the machine that somebody has, as proc (/proc) says.
 func Listeners(proc string) ([]Listener, error) {
-	owners, err := socketOwners(proc)
-	if err != nil {
-		return nil, err
-	}
-	var list []Listener
+	var sockets []socket
 	for _, table := range []string{"tcp", "tcp6", "udp", "udp6"} {
 		f, err := os.Open(filepath.Join(proc, "net", table))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -45,12 +41,18 @@ func Listeners(proc string) ([]Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s/net/%s: %w", proc, table, err)
 		}
-		for _, s := range found {
-			if o, ok := owners[s.inode]; ok {
-				s.Process, s.PID = o.name, o.pid
-			}
-			list = append(list, s.Listener)
+		sockets = append(sockets, found...)
+	}
+	owners, err := socketOwners(proc) // after sockets: of what was opened meanwhile nothing is said
+	if err != nil {
+		return nil, err
+	}
+	var list []Listener
+	for _, s := range sockets {
+		if o, ok := owners[s.inode]; ok {
+			s.Process, s.PID = o.name, o.pid
 		}
+		list = append(list, s.Listener)
 	}
 	return list, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sort"
 	"sync"
 	"syscall"
 	"time"
@@ -30,6 +31,10 @@ type Path struct {
 	// Sends is how long a packet the interface that leads there sends at most, and Carries how long one may be that arrives, and its answer, undivided; in bytes.
 	Sends   int `json:"sends,omitempty"`
 	Carries int `json:"carries,omitempty"`
+	// Told says that the network tells how long packets may be (Path MTU discovery), so that nothing longer is sent.
+	Told bool `json:"told,omitempty"`
+	// NoRoute says that there is no way there.
+	NoRoute bool `json:"noRoute,omitempty"`
 	// Why it could not be found out.
 	Why string `json:"why,omitempty"`
 }
@@ -41,8 +46,11 @@ func Paths(ctx context.Context, to []netip.Addr) []Path {
 	for i, a := range to {
 		all.Go(func() {
 			list[i] = Path{To: a}
-			if err := list[i].measure(ctx); err != nil {
+			limited, cancel := context.WithTimeout(ctx, pathTime)
+			defer cancel()
+			if err := list[i].measure(limited); err != nil {
 				list[i].Why = err.Error()
+				list[i].NoRoute = errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)
 			}
 		})
 	}
@@ -59,10 +67,12 @@ const (
 	patience = 700 * time.Millisecond
 	// leastPatience for others.
 	leastPatience = 100 * time.Millisecond
+	// pathTime is how long all of it may take.
+	pathTime = 25 * time.Second
 )
 
-// lengths are those of paths, the longest first: jumbo frames, Ethernet, with PPPoE, with one tunnel or another around it, and what IPv6 and IPv4 must carry.
-var lengths = []int{9000, 8950, 8900, 1500, 1492, 1480, 1476, 1472, 1460, 1450, 1440, 1430, 1420, 1412, 1400, 1380, 1370, 1350, 1300, 1280, 1200, 1000, 576}
+// lengths are those of paths, the shortest first: what IPv4 and IPv6 must carry, Ethernet with one tunnel or another around it, with PPPoE, bare, and jumbo frames.
+var lengths = []int{576, 1000, 1200, 1280, 1300, 1350, 1370, 1380, 1400, 1412, 1420, 1430, 1440, 1450, 1460, 1472, 1476, 1480, 1492, 1500, 8900, 8950, 9000}
 
 func (p *Path) measure(ctx context.Context) error {
 	mtu, err := leaves(p.To)
@@ -82,20 +92,70 @@ func (p *Path) measure(ctx context.Context) error {
 		return err
 	}
 	wait := max(leastPatience, 5*p.Took)
-	for _, n := range append([]int{mtu}, lengths...) {
-		if n > mtu {
-			continue
+	if _, whole, err := e.try(ctx, mtu, wait); err != nil || whole {
+		p.Carries = mtu
+		return err
+	}
+	// The first length that does not arrive, by halving.
+	shorter := slices.DeleteFunc(slices.Clone(lengths), func(n int) bool { return n >= mtu })
+	var failed error
+	n := sort.Search(len(shorter), func(i int) bool {
+		_, arrives, err := e.try(ctx, shorter[i], wait)
+		failed = errors.Join(failed, err)
+		return !arrives
+	})
+	if n > 0 {
+		p.Carries = shorter[n-1]
+	}
+	if failed == nil {
+		p.Told, failed = told(ctx, p.To, mtu, wait)
+	}
+	return failed
+}
+
+// told says whether the network answers a packet that is too long by saying so, and the kernel heeds it.
+func told(ctx context.Context, to netip.Addr, mtu int, wait time.Duration) (bool, error) {
+	const discard, header = "9", 48 // RFC 863; of IPv6 and UDP
+	c, err := (&net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		return errors.Join(raw.Control(func(fd uintptr) { err = setDiscovery(int(fd), to, unix.IP_PMTUDISC_DO) }), err)
+	}}).DialContext(ctx, "udp", net.JoinHostPort(to.String(), discard))
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = c.Close() }()
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	for range tries {
+		_, _ = c.Write(make([]byte, mtu-header)) // that nobody listens there is no matter
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false, ctx.Err()
 		}
-		_, arrives, err := e.try(ctx, n, wait)
-		if err != nil {
-			return err
+		level, option := unix.IPPROTO_IP, unix.IP_MTU
+		if to.Is6() {
+			level, option = unix.IPPROTO_IPV6, unix.IPV6_MTU
 		}
-		if arrives {
-			p.Carries = n
-			return nil
+		var now int
+		if failed := errors.Join(raw.Control(func(fd uintptr) { now, err = unix.GetsockoptInt(int(fd), level, option) }), err); failed != nil {
+			return false, failed
+		}
+		if now < mtu {
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
+}
+
+// setDiscovery says what a socket does about packets that are too long for a path (ip(7); the values are those of IPv6, too).
+func setDiscovery(fd int, to netip.Addr, how int) error {
+	if to.Is6() {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, how)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, how)
 }
 
 // leaves is the longest packet that the interface sends which leads to an address.
@@ -120,14 +180,12 @@ func leaves(to netip.Addr) (int, error) {
 // listen opens a socket whose packets nobody divides, and that does not believe what was learnt of paths before.
 func listen(ctx context.Context, to netip.Addr) (net.PacketConn, error) {
 	network, any := "ip4:icmp", "0.0.0.0"
-	level, option, value := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE
 	if to.Is6() {
 		network, any = "ip6:ipv6-icmp", "::"
-		level, option, value = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
-		return errors.Join(raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, value) }), err)
+		return errors.Join(raw.Control(func(fd uintptr) { err = setDiscovery(int(fd), to, unix.IP_PMTUDISC_PROBE) }), err)
 	}}
 	return lc.ListenPacket(ctx, network, any)
 }

@@ -34,28 +34,31 @@ const (
 )
 
 // complaints are by words of the kernel's (Linux 6.12: mm/oom_kill.c, block/blk-core.c, fs/ext4/super.c, fs/xfs/xfs_message.c, net/netfilter/nf_conntrack_core.c,
-// net/core/neighbour.c, kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h).
+// net/core/neighbour.c, kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h). Some of them it says as mere information.
 var complaints = []struct {
 	words string
 	kind  KernelTrouble
 }{
-	{"oom-kill:constraint=constraint_none", OutOfMemory}, // of the whole machine: that a container takes more than its limit says nothing of the machine
+	{"out of memory: killed process", OutOfMemory},
 	{"i/o error, dev", DiskErrors}, {"ext4-fs error", DiskErrors}, {"remounting filesystem read-only", DiskErrors}, {"metadata i/o error", DiskErrors}, {"critical medium error", DiskErrors},
 	{"nf_conntrack: table full", TooManyFlows},
-	{"neighbour: arp_cache: neighbor table overflow", NeighboursFull}, {"neighbour table overflow", NeighboursFull},
-	{"soft lockup", Stalls}, {"blocked for more than", Stalls}, {"rcu_sched self-detected stall", Stalls}, {"rcu: info:", Stalls},
+	{"neighbor table overflow", NeighboursFull},
+	{"soft lockup", Stalls}, {"blocked for more than", Stalls}, {"self-detected stall", Stalls},
 }
+
+// harmlessComplaints are of containers that took more than their limit, and of drives that have nothing in them.
+var harmlessComplaints = []string{"memory cgroup out of memory", "dev fd", "dev sr", "dev loop"}
 
 // ID is the same everywhere.
 func (r KernelLogReport) ID() ID { return ID{"kernel-log", "machine"} }
 
 // maxKernelLines of the log are read, the last.
-const maxKernelLines = 2000
+const maxKernelLines = 5000
 
 // Look asks the journal.
 func (r KernelLogReport) Look(ctx context.Context, env *Env) (any, error) {
 	o, err := env.Exec.Run(ctx, Command{Name: "journalctl", Args: []string{
-		"--dmesg", "--priority=warning", fmt.Sprintf("--since=-%dh", max(r.Hours, 1)), fmt.Sprintf("--lines=%d", maxKernelLines), "--output=short-iso", "--no-pager", "--quiet",
+		"--dmesg", fmt.Sprintf("--since=-%dh", max(r.Hours, 1)), fmt.Sprintf("--lines=%d", maxKernelLines), "--output=short-iso", "--no-pager", "--quiet",
 	}})
 	if err != nil {
 		return nil, err
@@ -71,6 +74,9 @@ func kernelComplaints(log string) []KernelComplaint {
 	for line := range strings.Lines(log) {
 		line = strings.TrimSpace(line)
 		low := strings.ToLower(line)
+		if slices.ContainsFunc(harmlessComplaints, func(words string) bool { return strings.Contains(low, words) }) {
+			continue
+		}
 		for _, c := range complaints {
 			if !strings.Contains(low, c.words) {
 				continue

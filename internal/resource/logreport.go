@@ -101,7 +101,10 @@ func (r LogReport) container(ctx context.Context, env *Env) (LogFound, error) {
 		return LogFound{}, err
 	}
 	list := slices.DeleteFunc(slices.Clone(all), func(c containerOf) bool { return c.GetMetadata().GetName() != r.Name })
-	slices.SortFunc(list, func(a, b containerOf) int { return cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()) })
+	// Anybody may call a container kube-proxy: those of the system come first.
+	slices.SortFunc(list, func(a, b containerOf) int {
+		return cmp.Or(-compareBool(a.ofSystem(), b.ofSystem()), cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()))
+	})
 	if r.Previous && len(list) > 0 {
 		newest := list[0]
 		list = slices.DeleteFunc(list, func(c containerOf) bool {
@@ -158,6 +161,24 @@ func (e *NoSuchLogError) Error() string {
 type containerOf struct {
 	*cri.Container
 	pod *cri.PodSandbox
+}
+
+// systemNamespaces are those in which Kubernetes, its add-ons and its network run.
+var systemNamespaces = []string{"kube-system", "kube-flannel"}
+
+func (c containerOf) ofSystem() bool {
+	return slices.Contains(systemNamespaces, c.pod.GetMetadata().GetNamespace())
+}
+
+// compareBool has true come after false.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // source says for people whose log it is.
@@ -251,7 +272,7 @@ func containerLines(r io.Reader) []string {
 	lines := []string{}
 	begun := map[string]string{} // by stream
 	scanner := bufio.NewScanner(r)
-	scanner.Buffer(nil, maxLogLine)
+	scanner.Buffer(nil, maxLog+1) // no line is longer than what was read
 	for scanner.Scan() {
 		line, stream, goesOn := parseLogLine(scanner.Text(), begun)
 		if goesOn {

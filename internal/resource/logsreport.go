@@ -13,8 +13,6 @@ type LogsReport struct {
 	Units []string `json:"units"`
 	// Socket is where the container runtime answers: "unix:///run/containerd/containerd.sock".
 	Socket string `json:"socket"`
-	// Namespaces whose containers are looked at.
-	Namespaces []string `json:"namespaces"`
 	// Lines of each, at most.
 	Lines int `json:"lines"`
 }
@@ -49,10 +47,14 @@ func (r LogsReport) Look(ctx context.Context, env *Env) (any, error) {
 	slices.SortStableFunc(all, func(a, b containerOf) int { return cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()) })
 	seen := map[string]int{}
 	for _, c := range all {
-		if !slices.Contains(r.Namespaces, c.pod.GetMetadata().GetNamespace()) {
+		if !c.ofSystem() {
 			continue
 		}
+		// Static Pods are alone of their kind on a machine.
 		name := c.GetMetadata().GetName()
+		if c.pod.GetAnnotations()["kubernetes.io/config.source"] != "file" {
+			name = c.pod.GetMetadata().GetName() + "_" + name
+		}
 		n := seen[name]
 		seen[name]++
 		l := NamedLog{Name: name}

@@ -45,6 +45,16 @@ func plainText(s string, lines bool) string {
 	}, s)
 }
 
+// Printable is a text that may be hosts' or Pods' with spaces for what commands a terminal instead of being shown on it. Line ends and tabs stay.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
 // ellipsis ends what was cut.
 const ellipsis = "…"
 

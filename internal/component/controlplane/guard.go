@@ -37,7 +37,7 @@ func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
 		if has, on := others(c, hosts, f.setting, f.want(c)); has != "" {
 			problems = append(problems, plan.Problem{Blocks: true,
 				Message: fmt.Sprintf("%s cannot be changed on a cluster that lives: it has %s (%s), and the file says %s; %s", f.field, has, on, f.want(c), f.why),
-				Remedy:  "Say what it has; a cluster with others is a new one"})
+				Remedy:  "Say what it has; a cluster with others is a new one. If somebody changed it by hand on " + on + ", put it back there"})
 		}
 	}
 	if c.Encryption.Provider == "none" {
