@@ -17,7 +17,11 @@ func (v *surveyed) diagnosis(s Status) Diagnosis {
 	d := Diagnosis{Cluster: s.Cluster, Time: s.Time, Well: s.Well, Causes: []Cause{}, Unexplained: []Finding{}, Status: s, Checks: v.checks(), Drift: v.drift(), Plan: v.plan, Unknown: []Check{}, Kernel: map[string][]resource.KernelComplaint{}}
 	for _, h := range v.cluster.Hosts {
 		var complaints []resource.KernelComplaint
-		if v.found[h.Name].Get(kernelLog.ID(), &complaints) == "" && len(complaints) > 0 {
+		why := v.found[h.Name].Get(kernelLog.ID(), &complaints)
+		if _, answered := v.hosts[h.Name]; why != "" && answered {
+			d.Unknown = append(d.Unknown, Check{Name: "kernel log", Host: h.Name, Outcome: NotChecked, Message: why, Remedy: "Ask again"})
+		}
+		if len(complaints) > 0 {
 			d.Kernel[h.Name] = complaints
 		}
 	}
