@@ -233,7 +233,7 @@ func TestApply(t *testing.T) {
 		before[m] = o.snapshot(t, m)
 	}
 
-	if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 2 || !strings.Contains(r.stdout, "+net.ipv4.ip_forward = 1") {
+	if r := o.run(t, "plan", "--full", "--detailed-exitcode"); r.code != 2 || !strings.Contains(r.stdout, "+net.ipv4.ip_forward = 1") {
 		t.Fatalf("the first plan exits with %d and says:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if got := o.on(t, "m1", "ls /var/lib/kubewright"); got != "agent" {

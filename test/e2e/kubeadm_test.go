@@ -63,6 +63,8 @@ func (o operator) judged(t *testing.T) {
 	join := o.on(t, "m1", "kubeadm token create --ttl 10m --print-join-command 2>/dev/null")
 	o.on(t, "m6", join+" --patches=/root/patches"+passedOver+" 2>&1")
 	o.eventually(t, "the node of m6 to be ready", kubectl+"get node m6 --no-headers | grep -cw Ready", "1")
+	o.kube(t, "-n kube-system rollout status daemonset/kube-proxy --timeout=90s")
+	o.kube(t, "-n kube-flannel rollout status daemonset/kube-flannel-ds --timeout=90s")
 	if got := o.must(t, "status"); !strings.Contains(got, "m6: the cluster has this node, and the cluster file has no host of that name") {
 		t.Errorf("status says nothing of m6:\n%s", got)
 	}
