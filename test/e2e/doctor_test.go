@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,9 +65,13 @@ func (o operator) sick(t *testing.T) {
 	}) {
 		t.Errorf("doctor does not know what the API server of m2 suffers from:\n%s", r.stdout)
 	}
-	if got := o.must(t, "logs", "m2", "kube-apiserver"); !strings.Contains(got, "unknown flag: --no-such-flag") {
-		t.Errorf("the API server of m2 says:\n%s", got)
-	}
+	// The one that ran before may still be ending.
+	wait(t, "the API server of m2 to say why it does not start", func(context.Context) error {
+		if r := o.run(t, "logs", "m2", "kube-apiserver"); !strings.Contains(r.stdout, "unknown flag: --no-such-flag") {
+			return fmt.Errorf("it says:\n%s%s", r.stdout, r.stderr)
+		}
+		return nil
+	})
 	if got := o.must(t, "logs", "m4", "endpoint", "--lines", "50"); !strings.Contains(got, "haproxy") {
 		t.Errorf("the balancer of m4 says:\n%s", got)
 	}
