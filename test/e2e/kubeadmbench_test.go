@@ -212,7 +212,8 @@ func (k *kubeadmScript) prepare(ctx context.Context, m, role, endpoint string) e
 		return err
 	}
 	for _, command := range []string{
-		kubeletUnits + "sysctl -qw net.ipv4.ip_forward=1; echo '" + endpoint + "' >>/etc/hosts; mkdir -p /run/flannel; systemctl enable --now containerd kubelet 2>/dev/null; " +
+		// CoreDNS as kubeadm has it does not start where resolv.conf names nobody; that one answers to nobody (RFC 5737) is no matter.
+		kubeletUnits + "echo nameserver 192.0.2.1 >/etc/resolv.conf; sysctl -qw net.ipv4.ip_forward=1; echo '" + endpoint + "' >>/etc/hosts; mkdir -p /run/flannel; systemctl enable --now containerd kubelet 2>/dev/null; " +
 			"until ctr version >/dev/null 2>&1; do sleep 0.1; done",
 	} {
 		if r, err := k.o.Run(ctx, m, command); err != nil || r.ExitCode != 0 {
