@@ -200,7 +200,7 @@ type archive struct {
 	zip     *gzip.Writer
 	tar     *tar.Writer
 	made    time.Time
-	err     error // the first
+	err     error // all that failed
 }
 
 func newArchive(dir string) *archive {

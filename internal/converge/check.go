@@ -79,6 +79,7 @@ type surveyed struct {
 	lost    map[string]string         // why a host that answered said no more
 	plan    *plan.Plan                // nil if there could be none
 	noPlan  string                    // why
+	nodes   int                       // how many the cluster has
 	names   map[netip.Addr]string     // of hosts, by their addresses; made when first asked for
 }
 

@@ -38,6 +38,7 @@ const (
 
 // checks are made of what was found out. It is pure.
 func (v *surveyed) checks() Checks {
+	v.nodes = len(v.cluster.Nodes())
 	all := Checks{Cluster: v.cluster.Name, Time: v.now.UTC().Truncate(time.Second), Checks: []Check{}}
 	add := func(list ...Check) { all.Checks = append(all.Checks, list...) }
 	each := func(name string, of func(v1alpha1.Host, facts.Host) []Check) {
@@ -92,7 +93,7 @@ func system(f facts.Host) Check {
 
 // wanted is what a host should have for the size of the cluster.
 func (v *surveyed) wanted(h v1alpha1.Host) (m sizing.Machine, known bool) {
-	s, err := sizing.For(max(len(v.cluster.Nodes()), 1), 110)
+	s, err := sizing.For(max(v.nodes, 1), 110)
 	if err != nil {
 		return m, false
 	}
@@ -115,7 +116,7 @@ func (v *surveyed) processors(h v1alpha1.Host, f facts.Host) []Check {
 		processors = "1 processor"
 	}
 	if want, known := v.wanted(h); known && f.CPUs < want.CPUs {
-		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s, and a host of its roles should have %d in a cluster of %d nodes", processors, want.CPUs, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s, and a host of its roles should have %d in a cluster of %d nodes", processors, want.CPUs, v.nodes), Remedy: sizingRemedy}}
 	}
 	return pass(value, -float64(f.CPUs))
 }
@@ -126,7 +127,7 @@ const memoryShare = 0.9
 func (v *surveyed) memory(h v1alpha1.Host, f facts.Host) []Check {
 	value := units.BytesSize(float64(f.Memory))
 	if want, known := v.wanted(h); known && float64(f.Memory) < memoryShare*1e9*float64(want.Memory) {
-		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s of memory, and a host of its roles should have %d GB in a cluster of %d nodes", value, want.Memory, len(v.cluster.Nodes())), Remedy: sizingRemedy}}
+		return []Check{{Outcome: Warn, Value: value, Message: fmt.Sprintf("it has %s of memory, and a host of its roles should have %d GB in a cluster of %d nodes", value, want.Memory, v.nodes), Remedy: sizingRemedy}}
 	}
 	return pass(value, -float64(f.Memory))
 }

@@ -179,15 +179,15 @@ func leaves(to netip.Addr) (int, error) {
 
 // listen opens a socket whose packets nobody divides, and that does not believe what was learnt of paths before.
 func listen(ctx context.Context, to netip.Addr) (net.PacketConn, error) {
-	network, any := "ip4:icmp", "0.0.0.0"
+	network, all := "ip4:icmp", "0.0.0.0"
 	if to.Is6() {
-		network, any = "ip6:ipv6-icmp", "::"
+		network, all = "ip6:ipv6-icmp", "::"
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
 		return errors.Join(raw.Control(func(fd uintptr) { err = setDiscovery(int(fd), to, unix.IP_PMTUDISC_PROBE) }), err)
 	}}
-	return lc.ListenPacket(ctx, network, any)
+	return lc.ListenPacket(ctx, network, all)
 }
 
 // echo sends packets and waits for their answers.

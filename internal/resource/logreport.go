@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func (r LogReport) journal(ctx context.Context, env *Env, source string, of stri
 	if err != nil {
 		return LogFound{}, err
 	}
-	if o.Code != 0 {
+	if o.Code != 0 && strings.TrimSpace(o.Stderr) != "" { // of what said nothing, the code is 1, too
 		return LogFound{}, fmt.Errorf("reading the log of %s: %s", source, o.last())
 	}
 	f := LogFound{Source: source, Lines: []string{}, Cursor: r.After}
@@ -102,8 +103,9 @@ func (r LogReport) container(ctx context.Context, env *Env) (LogFound, error) {
 	}
 	list := slices.DeleteFunc(slices.Clone(all), func(c containerOf) bool { return c.GetMetadata().GetName() != r.Name })
 	// Anybody may call a container kube-proxy: those of the system come first.
+	rank := func(c containerOf) int { return slices.Index([]bool{true, false}, c.ofSystem()) }
 	slices.SortFunc(list, func(a, b containerOf) int {
-		return cmp.Or(-compareBool(a.ofSystem(), b.ofSystem()), cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()))
 	})
 	if r.Previous && len(list) > 0 {
 		newest := list[0]
@@ -119,7 +121,7 @@ func (r LogReport) container(ctx context.Context, env *Env) (LogFound, error) {
 		for _, c := range all {
 			names[c.GetMetadata().GetName()] = true
 		}
-		return LogFound{}, &NoSuchLogError{Name: r.Name, Containers: sortedNames(names)}
+		return LogFound{}, fmt.Errorf("there is no container %s; there are %s", r.Name, orNone(strings.Join(slices.Sorted(maps.Keys(names)), ", ")))
 	}
 	c := list[0]
 	status, err := env.CRI.Container(ctx, r.Socket, c.GetId())
@@ -133,7 +135,7 @@ func (r LogReport) container(ctx context.Context, env *Env) (LogFound, error) {
 			return f, fmt.Errorf("%q is no cursor", r.After)
 		}
 	}
-	lines, end, err := readContainerLog(env, status.GetLogPath(), from)
+	lines, end, err := readContainerLog(env, status.GetLogPath(), from, maxLog)
 	if err != nil {
 		return f, err
 	}
@@ -142,20 +144,6 @@ func (r LogReport) container(ctx context.Context, env *Env) (LogFound, error) {
 	}
 	f.Lines, f.Cursor = lines, fmt.Sprintf("%s %d", c.GetId(), end)
 	return f, nil
-}
-
-// NoSuchLogError is that nothing of a name is on the machine.
-type NoSuchLogError struct {
-	Name string
-	// Containers that are there.
-	Containers []string
-}
-
-func (e *NoSuchLogError) Error() string {
-	if len(e.Containers) == 0 {
-		return fmt.Sprintf("there is no container %s; the container runtime has none at all", e.Name)
-	}
-	return fmt.Sprintf("there is no container %s; there are %s", e.Name, strings.Join(e.Containers, ", "))
 }
 
 type containerOf struct {
@@ -168,17 +156,6 @@ var systemNamespaces = []string{"kube-system", "kube-flannel"}
 
 func (c containerOf) ofSystem() bool {
 	return slices.Contains(systemNamespaces, c.pod.GetMetadata().GetNamespace())
-}
-
-// compareBool has true come after false.
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // source says for people whose log it is.
@@ -215,17 +192,8 @@ func state(c *cri.Container) string {
 	return "not started yet"
 }
 
-func sortedNames(names map[string]bool) []string {
-	var list []string
-	for n := range names {
-		list = append(list, n)
-	}
-	slices.Sort(list)
-	return list
-}
-
-// readContainerLog reads a log from an offset, or its last part if there is much, and says where it ended. A log that is shorter than that was begun anew.
-func readContainerLog(env *Env, path string, from int64) (lines []string, end int64, err error) {
+// readContainerLog reads a log from an offset, or as much of its end as is told, and says where it ended. A log that is shorter than that was begun anew.
+func readContainerLog(env *Env, path string, from, most int64) (lines []string, end int64, err error) {
 	i, err := env.Files.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, fmt.Errorf("its log %s is not there: logs go with their containers", path)
@@ -243,8 +211,8 @@ func readContainerLog(env *Env, path string, from int64) (lines []string, end in
 		start = 0
 	}
 	cut := false
-	if i.Size-start > maxLog {
-		start, cut = i.Size-maxLog, true
+	if i.Size-start > most {
+		start, cut = i.Size-most, true
 	}
 	if s, ok := f.(io.Seeker); ok {
 		_, err = s.Seek(start, io.SeekStart)
@@ -254,7 +222,7 @@ func readContainerLog(env *Env, path string, from int64) (lines []string, end in
 	if err != nil {
 		return nil, 0, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxLog))
+	b, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -267,7 +235,8 @@ func readContainerLog(env *Env, path string, from int64) (lines []string, end in
 	return containerLines(bytes.NewReader(b)), start + int64(whole), nil
 }
 
-// containerLines are those of a log as containerLog reads it.
+// containerLines are those of a log: a file in the format that the CRI asks of runtimes ("TIME STREAM TAG TEXT", where a line whose tag begins with P goes on in the next of its stream;
+// kubelets read it by pkg/kubelet/kuberuntime/logs). Lines of another format are left as they are.
 func containerLines(r io.Reader) []string {
 	lines := []string{}
 	begun := map[string]string{} // by stream

@@ -64,7 +64,7 @@ func (r LogsReport) Look(ctx context.Context, env *Env) (any, error) {
 		l.Source = c.source()
 		status, err := env.CRI.Container(ctx, r.Socket, c.GetId())
 		if err == nil {
-			l.Lines, _, err = readContainerLog(env, status.GetLogPath(), 0)
+			l.Lines, _, err = readContainerLog(env, status.GetLogPath(), 0, maxLog)
 			l.Lines = l.Lines[max(0, len(l.Lines)-max(r.Lines, 1)):]
 		}
 		if err != nil {
