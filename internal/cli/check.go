@@ -27,7 +27,7 @@ else has their addresses, and asks their name servers for kubernetes.io. It may 
 
 Exits with 0 if nothing fails, warnings aside, and with 1 if something does or could not be found out.
 
-With --output json the same is printed as one object: cluster, time, ready, checks (name, host, outcome, value, message, remedy). Outcomes are pass, warn, fail or unknown.`,
+With --output json the same is printed as one object: cluster, time, ready, checks (name, kind, host, outcome, value, message, remedy). Outcomes are pass, warn, fail or unknown.`,
 		Example: "  kubewright check\n  kubewright check prod.yaml --output json | jq '.checks[] | select(.outcome != \"pass\")'",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

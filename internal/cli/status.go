@@ -31,7 +31,7 @@ Exits with 0 if nothing is wrong, warnings aside, and with 1 if something is.
 With --watch it looks again and again, over the same connections, until it is interrupted (Ctrl-C), and then exits with 0. Hosts that do not answer are tried again all the
 while. On a terminal each look is drawn over the one before, what is wrong first; elsewhere they are written one after another.
 
-With --output json the same is printed as one object: cluster, time, well, findings (severity, host, message, remedy), nodes, controlPlanes, etcd (members, quorum, voters, healthy,
+With --output json the same is printed as one object: cluster, time, well, findings (severity, kind, host, message, remedy), nodes, controlPlanes, etcd (members, quorum, voters, healthy,
 mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.
 With --watch each look is an object on a line of its own.`,
 		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings\n  kubewright status --watch\n" +

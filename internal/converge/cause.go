@@ -54,7 +54,7 @@ var kernelLog = resource.KernelLogReport{Hours: kernelHours}
 // rule finds a cause that clusters are known to suffer from.
 type rule struct {
 	name, remedy string
-	// tells are words of findings that come from it and from little else; may be nil.
+	// tells are words of other programs in findings that come from it and from little else; may be nil.
 	tells    *regexp.Regexp
 	evidence func(*Diagnosis) []Evidence
 }
@@ -62,14 +62,13 @@ type rule struct {
 // rules are in order: what stands first makes what comes after it.
 func rules() []rule {
 	re := regexp.MustCompile
-	swap := re(`^(swap|fstab) `)
 	return []rule{
 		{
 			name: "hosts do not answer", evidence: checked(checkReached),
 			remedy: "See whether they run, and whether this computer reaches them by SSH: what it says stands beside each. Two dead control planes of three stop everything; bring those back first",
 		}, {
 			name: "a disk is full, or takes nothing", tells: re(`[Nn]o space left on device|NOSPACE|DiskPressure|read-only file system`),
-			evidence: anyOf(checked(checkRoom), complained(resource.DiskErrors), finding(re(`NOSPACE|[Nn]o space left on device`))),
+			evidence: anyOf(checked(checkRoom), complained(resource.DiskErrors), finding(plan.KindFull, re(`[Nn]o space left on device`))),
 			remedy: "Make room on it: old logs, unused images (\"crictl rmi --prune\"), what others left; then everything goes on by itself. If etcd says NOSPACE, disarm the alarm afterwards " +
 				"(\"etcdctl alarm disarm\")",
 		}, {
@@ -91,36 +90,36 @@ func rules() []rule {
 			name: "the disk of etcd is slow", tells: re(`took too long|leader changed|no leader`), evidence: checked(checkDisk),
 			remedy: "Give etcd a disk of its own, an SSD, and see what else writes to this one: members lose their leader, and the API hangs for seconds",
 		}, {
-			name: "certificates ran out", tells: re(`x509|certificate`), evidence: finding(re(`certificates are of no use|certificate (has expired|is expired)`)),
+			name: "certificates ran out", tells: re(`x509|certificate`), evidence: finding(plan.KindCertificate, re(`certificate (has expired|is expired)`)),
 			remedy: "\"kubewright apply\" renews those that it made; kubelets renew their own: \"journalctl -u kubelet\" says why one does not",
 		}, {
-			name: "swap is back", tells: re(`swap`), evidence: drifted(func(what string) bool { return swap.MatchString(what) }),
+			name: "swap is back", tells: re(`swap`), evidence: drifted(func(k plan.Kind) bool { return k == plan.KindSwap }),
 			remedy: "\"kubewright apply\" turns it off for good; see what turned it on: a kubelet does not start with it",
 		}, {
-			name: "ports are taken", tells: re(`address already in use|cannot bind`), evidence: anyOf(checked(checkPorts), finding(re(`address already in use`))),
+			name: "ports are taken", tells: re(`address already in use|cannot bind`), evidence: anyOf(checked(checkPorts), finding("", re(`address already in use`))),
 			remedy: "Stop what has them, or have it use others",
 		}, {
-			name: "the kernel lacks something", tells: re(`operation not supported|unknown filesystem`), evidence: impossible(re(`^(kernel-module|sysctl) `)),
+			name: "the kernel lacks something", tells: re(`operation not supported|unknown filesystem`), evidence: impossible(plan.KindKernel),
 			remedy: "Take a kernel that has it; in a container, the computer outside has to load it",
 		}, {
-			name: "images are missing", evidence: finding(re(`ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|image .* not found|failed to pull`)),
+			name: "images are missing", evidence: finding("", re(`ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName|image .* not found|failed to pull`)),
 			remedy: "See whether the name is right and whether the registry answers (\"crictl pull\" on the host); images of Kubewright's own come back with \"kubewright apply\"",
 		}, {
-			name: "no name server answers", tells: re(`no such host|server misbehaving|lookup .* timeout`), evidence: deadServers,
+			name: "no name server answers", tells: re(`no such host|server misbehaving|lookup .* timeout`), evidence: deadServers(),
 			remedy: "Mend it, or name others in /etc/resolv.conf of the hosts: without one, nothing outside is found, and each question waits for seconds",
 		}, {
-			name: "something was changed by hand, or is not as it was", evidence: drifted(func(what string) bool { return !swap.MatchString(what) }),
+			name: "something was changed by hand, or is not as it was", evidence: drifted(func(k plan.Kind) bool { return k != plan.KindSwap }),
 			remedy: "\"kubewright plan\" shows it whole, \"kubewright apply\" puts it right",
 		},
 	}
 }
 
-// checked is what a check found that is not well.
-func checked(name string) func(*Diagnosis) []Evidence {
+// looked is what checks found of which something is so.
+func looked(is func(Check) bool) func(*Diagnosis) []Evidence {
 	return func(d *Diagnosis) []Evidence {
 		var list []Evidence
 		for _, c := range d.Checks.Checks {
-			if c.Name == name && (c.Outcome == Fail || c.Outcome == Warn) {
+			if is(c) {
 				list = append(list, Evidence{c.Host, c.Message})
 			}
 		}
@@ -128,17 +127,26 @@ func checked(name string) func(*Diagnosis) []Evidence {
 	}
 }
 
+// checked is what a check found that is not well.
+func checked(name string) func(*Diagnosis) []Evidence {
+	return looked(func(c Check) bool { return c.Name == name && (c.Outcome == Fail || c.Outcome == Warn) })
+}
+
 // failed is what a check found that is certainly wrong.
 func failed(name string) func(*Diagnosis) []Evidence {
-	return func(d *Diagnosis) []Evidence {
-		var list []Evidence
-		for _, c := range d.Checks.Checks {
-			if c.Name == name && c.Outcome == Fail {
-				list = append(list, Evidence{c.Host, c.Message})
-			}
-		}
-		return list
-	}
+	return looked(func(c Check) bool { return c.Name == name && c.Outcome == Fail })
+}
+
+// deadServers are name servers that do not answer; that there are none may be meant.
+func deadServers() func(*Diagnosis) []Evidence {
+	return looked(func(c Check) bool {
+		return c.Name == checkNames && c.Outcome == Warn && c.Kind != plan.KindNoNameServers
+	})
+}
+
+// impossible is what cannot be made so of a kind.
+func impossible(kind plan.Kind) func(*Diagnosis) []Evidence {
+	return looked(func(c Check) bool { return c.Name == checkPossible && c.Outcome == Fail && c.Kind == kind })
 }
 
 // onHosts is evidence from hosts alone.
@@ -148,17 +156,12 @@ func onHosts(of func(*Diagnosis) []Evidence) func(*Diagnosis) []Evidence {
 	}
 }
 
-// deadServers are name servers that do not answer; that there are none may be meant.
-func deadServers(d *Diagnosis) []Evidence {
-	return slices.DeleteFunc(checked(checkNames)(d), func(e Evidence) bool { return strings.Contains(e.Text, "names no name server") })
-}
-
-// finding is what a finding says that has some words.
-func finding(is *regexp.Regexp) func(*Diagnosis) []Evidence {
+// finding is what a finding says that is of a kind, or has some words of other programs.
+func finding(kind plan.Kind, words *regexp.Regexp) func(*Diagnosis) []Evidence {
 	return func(d *Diagnosis) []Evidence {
 		var list []Evidence
 		for _, f := range d.Status.Findings {
-			if f.Severity == SevereWrong && is.MatchString(f.Message) {
+			if f.Severity == SevereWrong && (kind != "" && f.Kind == kind || words.MatchString(f.Message)) {
 				list = append(list, Evidence{f.Host, f.Message})
 			}
 		}
@@ -181,27 +184,13 @@ func complained(of resource.KernelTrouble) func(*Diagnosis) []Evidence {
 	}
 }
 
-// drifted is what differs of some resources.
-func drifted(is func(what string) bool) func(*Diagnosis) []Evidence {
+// drifted is what differs of some kinds.
+func drifted(is func(plan.Kind) bool) func(*Diagnosis) []Evidence {
 	return func(d *Diagnosis) []Evidence {
 		var list []Evidence
 		for _, c := range d.Drift {
-			if is(c.Resource) {
+			if is(c.Kind) {
 				list = append(list, Evidence{c.Host, strings.Join(append([]string{c.Resource + ": " + c.Change}, c.Lines...), "\n")})
-			}
-		}
-		return list
-	}
-}
-
-// impossible is what cannot be made so of resources of some kinds.
-func impossible(is *regexp.Regexp) func(*Diagnosis) []Evidence {
-	return func(d *Diagnosis) []Evidence {
-		var list []Evidence
-		for _, c := range d.Checks.Checks {
-			_, what, _ := strings.Cut(c.Message, ": ")
-			if c.Name == checkPossible && c.Outcome == Fail && is.MatchString(what) {
-				list = append(list, Evidence{c.Host, c.Message})
 			}
 		}
 		return list
@@ -234,7 +223,7 @@ func (v *surveyed) drift() []Drift {
 		}
 		for _, r := range s.Changes {
 			for _, c := range r.Changes {
-				d := Drift{Host: s.Host, Step: s.Name, Resource: r.Resource.String(), Change: c.String(), Lines: c.Lines[:min(len(c.Lines), maxDriftLines)]}
+				d := Drift{Kind: kindOf(r.Resource), Host: s.Host, Step: s.Name, Resource: r.Resource.String(), Change: c.String(), Lines: c.Lines[:min(len(c.Lines), maxDriftLines)]}
 				if r.Action == plan.Create {
 					d.Change, d.Lines = "it is gone", nil
 				}

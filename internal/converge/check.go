@@ -30,6 +30,8 @@ const (
 type Check struct {
 	// Name of what was looked at: "disk latency".
 	Name string `json:"name"`
+	// Kind of what was found; may be empty.
+	Kind plan.Kind `json:"kind,omitempty"`
 	// Host that it is about; empty if it is about the cluster.
 	Host    string  `json:"host,omitempty"`
 	Outcome Outcome `json:"outcome"`

@@ -108,7 +108,7 @@ func TestChecks(t *testing.T) {
 			m.rooms["w2"] = []measure.Room{{Dir: "/", Size: 20 << 30, Free: 2500 << 20}}
 			m.paths["w1"][0] = measure.Path{To: m.paths["w1"][0].To}
 			m.plan.Problems = []plan.Problem{{Host: "w1", Message: "its kernel is 5.3", Remedy: "Take a newer one"}, {Host: "w1", Message: "it is a container"},
-				{Host: "cp1", Message: "its clock is 3s behind this computer's; chrony will set it", Remedy: "x"}}
+				{Kind: plan.KindClock, Host: "cp1", Message: "its clock is 3s behind this computer's; chrony will set it", Remedy: "x"}}
 		}, true},
 		{"failures", func(m *measured) {
 			delete(m.hosts, "cp3")
@@ -123,7 +123,7 @@ func TestChecks(t *testing.T) {
 			m.conflicts["w2"] = []measure.Conflict{{Address: netip.MustParseAddr("10.0.0.22"), Hardware: "02:00:00:00:00:09"}}
 			m.failed["w1"] = resource.ConflictsReport{}.ID()
 			m.plan.Problems = []plan.Problem{{Host: "w2", Message: "systemd does not run on it", Remedy: "Take a distribution that starts with it", Blocks: true}}
-			m.plan.Steps = []plan.StepChange{{Step: plan.Step{StepID: plan.StepID{Host: "w1", Name: "kernel"}}, Blocked: []plan.Remark{{Resource: resource.ID{Kind: "kernel-module", Name: "vxlan"}, Text: "this kernel has none"}},
+			m.plan.Steps = []plan.StepChange{{Step: plan.Step{StepID: plan.StepID{Host: "w1", Name: "kernel"}}, Blocked: []plan.Remark{{Resource: resource.KernelModule{Name: "vxlan"}.ID(), Text: "this kernel has none"}},
 				Unknown: []plan.Remark{{Resource: resource.ID{Kind: "file", Name: "/etc/x"}, Text: "input/output error"}}}}
 		}, false},
 		{"no-bundle", func(m *measured) { m.plan, m.noPlan = nil, "there is no bundle of node software in /x" }, false},
@@ -281,7 +281,7 @@ func TestDiagnosis(t *testing.T) {
 			}
 			m.failed["w1"] = kernelLog.ID()
 			m.failed["w2"] = resource.ConflictsReport{}.ID()
-			m.plan.Problems = []plan.Problem{{Message: "the clock of this computer is 9s behind those of most hosts", Remedy: "Set it"}}
+			m.plan.Problems = []plan.Problem{{Kind: plan.KindClock, Message: "the clock of this computer is 9s behind those of most hosts", Remedy: "Set it"}}
 		}},
 		{"many", func(w *world, m *measured) {
 			w.quiet("cp3")
@@ -292,12 +292,18 @@ func TestDiagnosis(t *testing.T) {
 			w.addons["rollout Deployment kube-system/coredns"] = "Deployment kube-system/coredns: 0 of 2 Pods are available; Pod coredns-1: ImagePullBackOff"
 			m.missing["cp3"] = w.missing["cp3"]
 			m.change("cp2", "control plane", manifest)
-			m.change("w1", "host", plan.ResourceChange{Resource: resource.ID{Kind: "swap", Name: "all"}, Action: plan.Update, Changes: []resource.Change{{What: "active", Old: "/swap", New: "off"}}})
+			m.change("w1", "host", plan.ResourceChange{Resource: resource.Swap{}.ID(), Action: plan.Update, Changes: []resource.Change{{What: "active", Old: "/swap", New: "off"}}})
 			m.change("w1", "host", plan.ResourceChange{Resource: resource.ID{Kind: "file", Name: "/etc/gone"}, Action: plan.Create, Changes: []resource.Change{{What: "present", Lines: []string{"+x"}}}})
 			m.rooms["cp2"] = []measure.Room{{Dir: "/", Size: 20 << 30}}
 			m.syncs["cp1"] = measure.Syncs{Dir: "/var/lib/etcd", Count: 300, P99: 23 * time.Millisecond}
 			m.paths["w1"][0].Carries = 1400
 			m.servers["w2"] = []measure.NameServer{{Address: "10.0.0.53", Why: "i/o timeout"}}
+			f := m.hosts["cp1"]
+			f.NameServers = nil // which may be meant
+			m.hosts["cp1"] = f
+			m.plan.Problems = []plan.Problem{{Kind: plan.KindClock, Host: "w1", Message: "it is 9s behind", Remedy: "Set it", Blocks: true}}
+			m.plan.Steps = append(m.plan.Steps, plan.StepChange{Step: plan.Step{StepID: plan.StepID{Host: "w1", Name: "host"}}, Blocked: []plan.Remark{
+				{Resource: resource.KernelModule{Name: "vxlan"}.ID(), Text: "this kernel has none"}, {Resource: resource.File{Path: "/etc/x"}.ID(), Text: "its directory is read-only"}}})
 			m.kernel["w2"] = []resource.KernelComplaint{{Kind: resource.OutOfMemory, Times: 3, Last: "oom-kill:constraint=CONSTRAINT_NONE"}, {Kind: resource.TooManyFlows, Times: 1, Last: "nf_conntrack: table full"}}
 		}},
 		// What a host that was never prepared lacks is no drift.

@@ -228,7 +228,7 @@ func clock(f facts.Host) Check {
 
 func (v *surveyed) nameServers(h v1alpha1.Host, f facts.Host) []Check {
 	if len(f.NameServers) == 0 {
-		return []Check{{Outcome: Warn, Value: "none", Message: "/etc/resolv.conf names no name server, so Pods know the names of the cluster alone", Remedy: "Name one there, if the cluster shall know others' names"}}
+		return []Check{{Kind: plan.KindNoNameServers, Outcome: Warn, Value: "none", Message: "/etc/resolv.conf names no name server, so Pods know the names of the cluster alone", Remedy: "Name one there, if the cluster shall know others' names"}}
 	}
 	var list []measure.NameServer
 	if why := v.found[h.Name].Get(resource.NameServersReport{}.ID(), &list); why != "" {
@@ -374,8 +374,8 @@ func (v *surveyed) planned() []Check {
 	}
 	var list []Check
 	for _, p := range v.plan.Problems {
-		c := Check{Name: checkPrepared, Host: p.Host, Outcome: Warn, Message: p.Message, Remedy: p.Remedy}
-		if strings.Contains(p.Message, "clock") {
+		c := Check{Name: checkPrepared, Kind: p.Kind, Host: p.Host, Outcome: Warn, Message: p.Message, Remedy: p.Remedy}
+		if p.Kind == plan.KindClock {
 			c.Name = checkClock
 		}
 		switch {
@@ -390,7 +390,7 @@ func (v *surveyed) planned() []Check {
 		for i := range v.plan.Steps {
 			s := &v.plan.Steps[i]
 			for _, r := range of(s) {
-				list = append(list, Check{Name: checkPossible, Host: s.Host, Outcome: o, Message: fmt.Sprintf("%s: %s %s: %s", s.Name, r.Resource, what, r.Text), Remedy: "\"kubewright plan\" shows where"})
+				list = append(list, Check{Name: checkPossible, Kind: kindOf(r.Resource), Host: s.Host, Outcome: o, Message: fmt.Sprintf("%s: %s %s: %s", s.Name, r.Resource, what, r.Text), Remedy: "\"kubewright plan\" shows where"})
 			}
 		}
 	}
@@ -400,4 +400,15 @@ func (v *surveyed) planned() []Check {
 		list = append(list, Check{Name: checkPossible, Outcome: Pass, Value: "all that the cluster file asks for can be made so"})
 	}
 	return list
+}
+
+// kindOf is what it is about that a resource is not as it shall be.
+func kindOf(r resource.ID) plan.Kind {
+	switch r.Kind {
+	case resource.Swap{}.ID().Kind, resource.FstabSwap{}.ID().Kind:
+		return plan.KindSwap
+	case resource.KernelModule{}.ID().Kind, resource.Sysctl{}.ID().Kind:
+		return plan.KindKernel
+	}
+	return ""
 }

@@ -54,9 +54,10 @@ type Evidence struct {
 
 // Drift is something that differs from what the cluster file says.
 type Drift struct {
-	Host     string `json:"host"`
-	Step     string `json:"step"`
-	Resource string `json:"resource"`
+	Kind     plan.Kind `json:"kind,omitempty"`
+	Host     string    `json:"host"`
+	Step     string    `json:"step"`
+	Resource string    `json:"resource"`
 	// Change in words, with changed lines where there are some.
 	Change string   `json:"change"`
 	Lines  []string `json:"lines,omitempty"`

@@ -43,20 +43,23 @@ func (v *seen) findings(s Status) []Finding {
 // found collects findings.
 type found struct{ list []Finding }
 
-func (f *found) wrong(host, message, remedy string) {
-	f.list = append(f.list, Finding{SevereWrong, host, message, remedy})
+func (f *found) wrong(host, message, remedy string) { f.wrongOf("", host, message, remedy) }
+
+// wrongOf is wrong of a kind that causes are found by.
+func (f *found) wrongOf(kind plan.Kind, host, message, remedy string) {
+	f.list = append(f.list, Finding{SevereWrong, kind, host, message, remedy})
 }
 
 func (f *found) warn(host, message, remedy string) {
-	f.list = append(f.list, Finding{SevereWarning, host, message, remedy})
+	f.list = append(f.list, Finding{SevereWarning, "", host, message, remedy})
 }
 
 func (f *found) problems(list []plan.Problem) {
 	for _, p := range list {
 		if p.Blocks {
-			f.wrong(p.Host, p.Message, p.Remedy)
+			f.list = append(f.list, Finding{SevereWrong, p.Kind, p.Host, p.Message, p.Remedy})
 		} else if p.Remedy != "" {
-			f.warn(p.Host, p.Message, p.Remedy)
+			f.list = append(f.list, Finding{SevereWarning, p.Kind, p.Host, p.Message, p.Remedy})
 		}
 	}
 }
@@ -133,7 +136,7 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 	for _, a := range e.Alarms {
 		switch a {
 		case "NOSPACE":
-			f.wrong("", "etcd is full and takes no more writes (alarm NOSPACE)", "Make room: delete what fills it, \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; or raise etcd.quota and apply")
+			f.wrongOf(plan.KindFull, "", "etcd is full and takes no more writes (alarm NOSPACE)", "Make room: delete what fills it, \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; or raise etcd.quota and apply")
 		default:
 			f.wrong("", "etcd has the alarm "+a, "CORRUPT says that members differ: replace the one that does, and restore from a snapshot if most do")
 		}
@@ -307,7 +310,7 @@ func (v *seen) ofCertificates(f *found, s Status) {
 				}
 			}
 			if len(over) > 0 {
-				f.wrong(h.Name, "certificates are of no use: "+strings.Join(over, ", "), kind.remedy)
+				f.wrongOf(plan.KindCertificate, h.Name, "certificates are of no use: "+strings.Join(over, ", "), kind.remedy)
 			}
 			if len(soon) > 0 {
 				f.warn(h.Name, "certificates run out soon: "+strings.Join(soon, ", "), kind.remedy)

@@ -14,6 +14,7 @@ import (
 	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/component/runtime"
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
@@ -56,6 +57,8 @@ type Status struct {
 type Finding struct {
 	// Severity is wrong or warning.
 	Severity Severity `json:"severity"`
+	// Kind of what is wrong; may be empty.
+	Kind plan.Kind `json:"kind,omitempty"`
 	// Host that it is about; empty if it is about the cluster.
 	Host    string `json:"host,omitempty"`
 	Message string `json:"message"`

@@ -71,8 +71,22 @@ type Group struct {
 	StopAfter int
 }
 
+// Kind says what something that was found is about, for who looks for causes: messages are for people.
+type Kind string
+
+// The kinds that somebody looks for; all else has none.
+const (
+	KindClock         Kind = "clock"           // how right a clock is, and what keeps it so
+	KindSwap          Kind = "swap"            // swap is on, or comes back
+	KindKernel        Kind = "kernel"          // a module or a parameter of the kernel
+	KindNoNameServers Kind = "no-name-servers" // no name server is named
+	KindFull          Kind = "full"            // there is no room left
+	KindCertificate   Kind = "certificate"     // certificates are of no use
+)
+
 // Problem is something that was found before anything is done.
 type Problem struct {
+	Kind    Kind   `json:"kind,omitempty"` // empty of most
 	Host    string `json:"host,omitempty"` // empty if it is about the cluster
 	Message string `json:"message"`
 	Remedy  string `json:"remedy,omitempty"`

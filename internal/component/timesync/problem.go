@@ -39,26 +39,26 @@ func clocks(in Input, servers []v1alpha1.Host) []plan.Problem {
 		}
 		switch {
 		case wrong && follows && len(t.Servers) > 0:
-			list = append(list, plan.Problem{Host: h.Name, Message: is + "; chrony will set it"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Message: is + "; chrony will set it"})
 		case wrong && follows && serves(servers, h):
-			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and it would serve time to the others", Remedy: "Set its clock first, or name timeSync.servers"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Blocks: true, Message: is + ", and it would serve time to the others", Remedy: "Set its clock first, or name timeSync.servers"})
 		case wrong && follows && someRight(in, servers):
-			list = append(list, plan.Problem{Host: h.Name, Message: is + "; chrony will set it"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Message: is + "; chrony will set it"})
 		case wrong && follows:
-			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and no host that serves time is known to be right",
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Blocks: true, Message: is + ", and no host that serves time is known to be right",
 				Remedy: "Set the clocks of those that serve time first, or name timeSync.servers"})
 		case wrong && !f.SetClock:
-			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and may not be set from inside", Remedy: "Set the clock of the computer that it runs on"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Blocks: true, Message: is + ", and may not be set from inside", Remedy: "Set the clock of the computer that it runs on"})
 		case wrong && t.Mode == chrony:
-			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and no host can serve it time", Remedy: "Name servers or serverHosts in timeSync, or set its clock"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Blocks: true, Message: is + ", and no host can serve it time", Remedy: "Name servers or serverHosts in timeSync, or set its clock"})
 		case wrong:
-			list = append(list, plan.Problem{Host: h.Name, Blocks: true, Message: is + ", and timeSync leaves it alone", Remedy: "Set it, or name timeSync.servers"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Blocks: true, Message: is + ", and timeSync leaves it alone", Remedy: "Set it, or name timeSync.servers"})
 		case t.Mode == chrony && !f.SetClock:
-			list = append(list, plan.Problem{Host: h.Name, Message: "its clock belongs to the computer that it runs on, so it gets no chrony; it is right"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Message: "its clock belongs to the computer that it runs on, so it gets no chrony; it is right"})
 		case t.Mode == chrony && !follows:
-			list = append(list, plan.Problem{Host: h.Name, Message: "no host can serve it time, so it gets no chrony; its clock is right now", Remedy: "Name servers or serverHosts in timeSync"})
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Message: "no host can serve it time, so it gets no chrony; its clock is right now", Remedy: "Name servers or serverHosts in timeSync"})
 		case t.Mode != chrony && f.SetClock && len(f.Clocks) == 0:
-			list = append(list, plan.Problem{Host: h.Name, Message: "nothing keeps its clock, and timeSync leaves it alone; it is right now",
+			list = append(list, plan.Problem{Kind: plan.KindClock, Host: h.Name, Message: "nothing keeps its clock, and timeSync leaves it alone; it is right now",
 				Remedy: "Name timeSync.servers, or say mode: chrony to have control planes serve time"})
 		}
 	}
@@ -100,6 +100,7 @@ func oursIsOff(in Input) (bool, plan.Problem) {
 		return false, plan.Problem{}
 	}
 	return true, plan.Problem{
+		Kind:    plan.KindClock,
 		Message: fmt.Sprintf("the clocks of all hosts agree, and are %s this computer's", offset(first)),
 		Remedy:  "Set the clock of this computer",
 	}

@@ -158,9 +158,15 @@ func TestClocks(t *testing.T) {
 					of = append(of, p)
 				}
 			}
+			kind := plan.KindClock
+			if c.lacks {
+				kind = "" // of packages
+			}
 			switch {
 			case c.says == "" && len(of) > 0:
 				t.Errorf("problems are %v; want none", of)
+			case c.says != "" && len(of) == 1 && of[0].Kind != kind:
+				t.Errorf("%q is of the kind %q; want %q", of[0].Message, of[0].Kind, kind)
 			case c.says != "" && (len(of) != 1 || of[0].Blocks != c.blocks || !strings.Contains(of[0].Message, c.says)):
 				t.Errorf("problems are %+v; want one that says %q, blocking: %t", of, c.says, c.blocks)
 			}
