@@ -36,6 +36,7 @@ var needMachines = []struct{ command, test string }{
 	{"check", "TestCluster"},
 	{"doctor", "TestCluster"},
 	{"init --from-machines", "TestCluster"},
+	{"init --look", "TestCluster"},
 	{"kubeconfig", "TestCluster"},
 	{"logs", "TestCluster"},
 	{"machines cut", "TestMachines"},

@@ -3,13 +3,16 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/draft"
 	"github.com/kubewright/kubewright/internal/machines"
 )
@@ -18,7 +21,8 @@ func newInit() *cobra.Command {
 	var in draft.Input
 	var hosts []string
 	var fromMachines bool
-	local := &machinesFlags{cacheDir: machines.DefaultCacheDir}
+	var look bool
+	local, at := &machinesFlags{cacheDir: machines.DefaultCacheDir}, &clusterFlags{}
 	c := &cobra.Command{
 		Use:   "init [FILE]",
 		Short: "Write a first cluster file",
@@ -27,8 +31,14 @@ changed. Three of the hosts become control planes if there are as many, and with
 is not touched. - writes to standard output.
 
 With --full all other fields are in the file, too, as comments with what they do and what they are by default. With --from-machines the hosts are local
-machines ("kubewright machines"), with the key that opens them.`,
+machines ("kubewright machines"), with the key that opens them.
+
+It connects to no host, unless --look is given: then it asks each host by SSH what it is, as "kubewright check" does, and changes nothing. What was found stands above the host in the
+file. Hosts without a name are called what they call themselves; one that is too small does not become a control plane if another is not; and where a host is reached at an address that
+is none of its own, or has several, the file says by which others reach it. If no host answers, nothing is written; if some do not, or carry something already, the file says so, and with
+hosts that do not answer it exits with 1.`,
 		Example: "  kubewright init --hosts 10.0.0.11,10.0.0.12,10.0.0.13,10.0.0.21\n  kubewright init --name prod --user admin --hosts cp1=10.0.0.11 --hosts w1=10.0.0.21 --full\n" +
+			"  kubewright init --look --user admin --hosts 10.0.0.11,10.0.0.12,10.0.0.13,10.0.0.21\n" +
 			"  kubewright init --from-machines && kubewright apply",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,18 +61,28 @@ machines ("kubewright machines"), with the key that opens them.`,
 				}
 				in.Hosts = append(in.Hosts, draft.Host{Name: name, Address: address})
 			}
+			var silent []string
+			if look {
+				if _, err := os.Lstat(file); err == nil {
+					return thereAlready(file) // before hosts are troubled
+				}
+				var err error
+				if silent, err = lookAt(c, at, &in); err != nil {
+					return err
+				}
+			}
 			text, err := draft.File(in)
 			if err != nil {
-				return usageError{fmt.Errorf("this would be no cluster file:\n%w", err)}
+				return notAFile(err)
 			}
 			if file == "-" {
-				_, err := c.OutOrStdout().Write([]byte(text))
-				return err
+				_, err = io.WriteString(c.OutOrStdout(), text)
+			} else if err = writeNew(file, []byte(text)); err == nil {
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%s: cluster %s, %s. What would be done says\n\n  kubewright plan%s\n", file, in.Name, count(len(in.Hosts), "host"), unlessDefault(file))
 			}
-			if err := writeNew(file, []byte(text)); err != nil {
-				return err
+			if err == nil && len(silent) > 0 {
+				err = fmt.Errorf("%s did not answer; the file is written, and says so where such a host stands", strings.Join(silent, ", "))
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: cluster %s, %s. What would be done says\n\n  kubewright plan%s\n", file, in.Name, count(len(in.Hosts), "host"), unlessDefault(file))
 			return err
 		},
 	}
@@ -76,7 +96,61 @@ machines ("kubewright machines"), with the key that opens them.`,
 	f.BoolVar(&in.Full, "full", false, "write all fields, the others as comments")
 	f.BoolVar(&fromMachines, "from-machines", false, "name the local machines of a set")
 	f.StringVar(&local.set, "set", defaultSet(), "name of the set of machines")
+	f.BoolVar(&look, "look", false, "connect to the hosts, and write what they are")
+	at.addHosts(c)
 	return c
+}
+
+// lookAt asks hosts what they are, one by one where they were named by a range, and warns of those that are no good as they are. It returns those that did not answer.
+func lookAt(c *cobra.Command, f *clusterFlags, in *draft.Input) (silent []string, err error) {
+	asked := *in
+	asked.Hosts, asked.Full = slices.Clone(in.Hosts), false
+	for i, h := range asked.Hosts {
+		if h.Name == "" && draft.IsName(h.Address) {
+			asked.Hosts[i].Name = h.Address // which people know it by until then
+		}
+	}
+	text, err := draft.File(asked)
+	if err != nil {
+		return nil, notAFile(err)
+	}
+	w, err := f.open(c, input{name: clusterFile, content: []byte(text)}, "look at")
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	hosts, missing := w.Facts()
+	w.Close()
+	in.Hosts, in.ControlPlanes = nil, len(w.cluster.With(v1alpha1.ControlPlane)) // a range counted as one
+	for _, h := range w.cluster.Hosts {
+		host := draft.Host{Name: h.Name, Address: h.Address, Silent: strings.TrimPrefix(missing[h.Name], h.Name+": ")}
+		if found, answered := hosts[h.Name]; answered {
+			host.Found = &found
+			if warning := host.Warning(); warning != "" {
+				fmt.Fprintf(c.ErrOrStderr(), "Warning: %s: %s\n", h.Name, warning)
+			}
+		} else {
+			silent = append(silent, h.Name)
+		}
+		if h.Name == h.Address {
+			host.Name = ""
+		}
+		in.Hosts = append(in.Hosts, host)
+	}
+	if len(silent) == len(in.Hosts) {
+		return nil, errors.New("no host answered, so nothing is written. What stands in the way of each is said above; without --look, hosts are not asked")
+	}
+	return silent, nil
+}
+
+// notAFile is that what was said makes no cluster file.
+func notAFile(err error) error {
+	return usageError{fmt.Errorf("this would be no cluster file:\n%w", err)}
+}
+
+// thereAlready is that a file is there, which is left alone.
+func thereAlready(file string) error {
+	return usageError{fmt.Errorf("%s is there already, and stays; give another name, or - for standard output", file)}
 }
 
 // machinesOf takes hosts and key from local machines.
@@ -122,7 +196,7 @@ func writeNew(name string, content []byte) (err error) {
 		return err
 	}
 	if err := os.Link(unfinished.Name(), name); errors.Is(err, fs.ErrExist) { // a rename would take the place of what is there
-		return usageError{fmt.Errorf("%s is there already, and stays; give another name, or - for standard output", name)}
+		return thereAlready(name)
 	} else if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -38,5 +40,28 @@ func TestInit(t *testing.T) {
 		if out, err := said(args...); err == nil || exitCode(err) != exitUsage {
 			t.Errorf("%q: %s%v", args, out, err)
 		}
+	}
+}
+
+// Of hosts none of which can be looked at, nothing is written; a file that is there keeps them from being asked.
+func TestInitLooksInVain(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	args := []string{"init", "--look", "--hosts", "10.0.0.1,10.0.0.2", "--key", "no-such-key"}
+	out, err := said(args...)
+	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "no host answered") || !strings.Contains(out, "10.0.0.2: the key no-such-key does not exist") {
+		t.Errorf("%s%v", out, err)
+	}
+	if _, err := os.Stat("cluster.yaml"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file was written: %v", err)
+	}
+	if out, err := said("init", "--look", "--hosts", "10.0.0.1,10.0.0.1"); err == nil || exitCode(err) != exitUsage || strings.Contains(out, "FAILED") {
+		t.Errorf("of a host that is named twice: %s%v", out, err)
+	}
+	if err := os.WriteFile("cluster.yaml", []byte("mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := said(args...); err == nil || exitCode(err) != exitUsage || strings.Contains(out, "FAILED") {
+		t.Errorf("with a file there: %s%v", out, err)
 	}
 }

@@ -1,5 +1,5 @@
 // Package draft writes first cluster files: short ones that are right for most, with a word on what somebody may want to change, or with all that could be said. It
-// makes text of what it is given, and looks at nothing.
+// makes text of what it is given, which may be what was found on hosts, and looks at nothing.
 package draft
 
 import (
@@ -14,10 +14,17 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/api/v1alpha1/schema"
+	"github.com/kubewright/kubewright/internal/facts"
 )
 
-// Host is a machine that a file is to name. Without a name it gets one by its role.
-type Host struct{ Name, Address string }
+// Host is a machine that a file is to name. Without a name it gets the one that it calls itself, if it was looked at, or one by its role.
+type Host struct {
+	Name, Address string
+	// Found is what it is; nil if it was not looked at, or did not answer.
+	Found *facts.Host
+	// Silent is why it did not answer; empty if it did, or was not looked at.
+	Silent string
+}
 
 // Input is what is known of a cluster that is to be.
 type Input struct {
@@ -46,7 +53,7 @@ func Split(hosts int) (controlPlanes int, alsoWorkers bool) {
 	}
 }
 
-// File writes a cluster file. It is checked to be one; a mistake in what it was given is an error that says so (v1alpha1.InvalidError).
+// File writes a cluster file: of hosts that were looked at with what they are, and how others reach them where that has to be said. It is checked to be one; a mistake in what it was given is an error that says so (v1alpha1.InvalidError).
 func File(in Input) (string, error) {
 	if len(in.Hosts) == 0 {
 		return "", errors.New("a cluster needs hosts")
@@ -58,6 +65,9 @@ func File(in Input) (string, error) {
 	if planes > len(in.Hosts) {
 		return "", fmt.Errorf("of %d hosts, %d cannot be control planes", len(in.Hosts), planes)
 	}
+	hosts := arranged(in.Hosts)
+	named(hosts, planes)
+	inside := inside(hosts)
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# A cluster file of Kubewright. \"kubewright explain FIELD\" says what else there is, \"kubewright validate\" what is wrong with it, and \"kubewright plan\" what")
@@ -94,22 +104,24 @@ func File(in Input) (string, error) {
 	if workers {
 		line("# They carry what you run, too: there is nobody else to.")
 	}
-	for i, h := range in.Hosts {
+	for i, h := range hosts {
 		if i == planes {
 			line("# A range is a line, too: {name: \"w[4-9]\", address: \"10.0.1.[4-9]\", roles: [worker]}.")
 		}
-		name, roles := h.Name, "worker"
+		moved := i >= planes && slices.ContainsFunc(in.Hosts[:planes], func(o Host) bool { return o.Address == h.Address })
+		for _, r := range h.remarks(inside[i], i < planes, moved) {
+			line("# %s", r)
+		}
+		roles, internal := "worker", ""
 		if i < planes {
 			if roles = "control-plane"; workers {
 				roles += ", worker"
 			}
 		}
-		if name == "" && i < planes {
-			name = fmt.Sprintf("cp%d", i+1)
-		} else if name == "" {
-			name = fmt.Sprintf("w%d", i+1-planes)
+		if inside[i] != "" {
+			internal = ", internalAddresses: [" + quoted(inside[i]) + "]"
 		}
-		line("- {name: %s, address: %s, roles: [%s]}", quoted(name), quoted(h.Address), roles)
+		line("- {name: %s, address: %s%s, roles: [%s]}", quoted(h.Name), quoted(h.Address), internal, roles)
 	}
 	c, err := v1alpha1.Parse("cluster.yaml", []byte(b.String()))
 	if err != nil {

@@ -3,6 +3,7 @@ package draft
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,7 +24,10 @@ func hosts(n int) []Host {
 }
 
 func TestFile(t *testing.T) {
-	named := []Host{{"m1", "198.18.0.11"}, {"m2", "198.18.0.12"}, {"m3", "198.18.0.13"}, {"m4", "198.18.0.14"}, {"m5", "198.18.0.15"}}
+	named := hosts(5)
+	for i := range named {
+		named[i] = Host{Name: fmt.Sprintf("m%d", i+1), Address: fmt.Sprintf("198.18.0.1%d", i+1)}
+	}
 	for name, in := range map[string]Input{
 		"one":   {Name: "home", Hosts: hosts(1)},
 		"two":   {Name: "home", Hosts: hosts(2)},
@@ -32,25 +36,29 @@ func TestFile(t *testing.T) {
 		"even":  {Name: "prod", Hosts: hosts(4), ControlPlanes: 1},
 		"full":  {Name: "prod", Hosts: hosts(5), Full: true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := File(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", name+".golden.yaml")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil || got != string(want) {
-				t.Errorf("%v; it is\n%s", err, got)
-			}
-			if _, err := v1alpha1.Parse(file, []byte(got)); err != nil {
-				t.Error(err)
-			}
-		})
+		t.Run(name, func(t *testing.T) { sameFile(t, name, in) })
+	}
+}
+
+// sameFile compares a file with testdata/NAME.golden.yaml.
+func sameFile(t *testing.T, name string, in Input) {
+	t.Helper()
+	got, err := File(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name+".golden.yaml")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || got != string(want) {
+		t.Errorf("%v; it is\n%s", err, got)
+	}
+	if _, err := v1alpha1.Parse(file, []byte(got)); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -90,10 +98,10 @@ func TestFileRefuses(t *testing.T) {
 	var invalid v1alpha1.InvalidError
 	for what, in := range map[string]Input{
 		"a name that is none":  {Name: "My cluster", Hosts: hosts(3)},
-		"an address twice":     {Name: "prod", Hosts: []Host{{"a", "10.0.0.1"}, {"b", "10.0.0.1"}}},
+		"an address twice":     {Name: "prod", Hosts: []Host{{Name: "a", Address: "10.0.0.1"}, {Name: "b", Address: "10.0.0.1"}}},
 		"two control planes":   {Name: "prod", Hosts: hosts(4), ControlPlanes: 2},
-		"YAML in an address":   {Name: "prod", Hosts: []Host{{"a", "10.0.0.1, roles: [x]"}}},
-		"a name of a host, no": {Name: "prod", Hosts: []Host{{"A b", "10.0.0.1"}}},
+		"YAML in an address":   {Name: "prod", Hosts: []Host{{Name: "a", Address: "10.0.0.1, roles: [x]"}}},
+		"a name of a host, no": {Name: "prod", Hosts: []Host{{Name: "A b", Address: "10.0.0.1"}}},
 	} {
 		if got, err := File(in); !errors.As(err, &invalid) {
 			t.Errorf("%s: %v\n%s", what, err, got)

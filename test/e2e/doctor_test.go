@@ -13,6 +13,24 @@ import (
 	"github.com/kubewright/kubewright/internal/converge"
 )
 
+// looked has a file written of machines that are looked at: they are called what they call themselves, and above each stands what it is, or why that is not known.
+func (o operator) looked(t *testing.T) {
+	t.Helper()
+	key := filepath.Join(filepath.Dir(o.SSHConfig()), "id_ed25519")
+	r := o.run(t, "init", "-", "--look", "--user", "root", "--key", key, "--hosts", o.address(t, "m2")+","+o.address(t, "m4")+",localhost")
+	if r.code != 1 || !strings.Contains(r.stderr, "localhost did not answer") { // nobody knows its key, if it listens at all
+		t.Errorf("init exits with %d and says:\n%s", r.code, r.stderr)
+	}
+	for _, want := range []string{
+		"\n# Debian GNU/Linux 12 (bookworm), Linux ", "\n- {name: m2, address: " + o.address(t, "m2") + ", roles: [control-plane, worker]}\n",
+		"\n- {name: m4, address: " + o.address(t, "m4") + ", roles: [control-plane, worker]}\n", "\n# It did not answer: ", "\n- {name: cp3, address: localhost, roles: [control-plane, worker]}\n",
+	} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("of machines that were looked at, init does not say %q:\n%s", want, r.stdout)
+		}
+	}
+}
+
 // fit has machines checked before anything is done: they are fit, and figures say so.
 func (o operator) fit(t *testing.T) {
 	t.Helper()

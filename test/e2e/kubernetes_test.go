@@ -92,6 +92,7 @@ func TestCluster(t *testing.T) {
 	for _, m := range names {
 		before[m] = o.snapshot(t, m)
 	}
+	o.looked(t)
 	o.fit(t)
 	saved := filepath.Join(o.dir, "saved.plan")
 	said := o.must(t, "plan", "-o", saved)
