@@ -106,6 +106,16 @@ type Host struct {
 	Taints []Taint `json:"taints,omitempty"`
 }
 
+// TaintEffect is what becomes of Pods that don't tolerate a taint.
+type TaintEffect string
+
+// The effects.
+const (
+	NoSchedule       TaintEffect = "NoSchedule"
+	PreferNoSchedule TaintEffect = "PreferNoSchedule"
+	NoExecute        TaintEffect = "NoExecute"
+)
+
 // Taint keeps Pods off a node that don't tolerate it.
 type Taint struct {
 	// Key of the taint.
@@ -113,7 +123,7 @@ type Taint struct {
 	// Value of the taint; may be empty.
 	Value string `json:"value,omitempty"`
 	// Effect is NoSchedule, PreferNoSchedule or NoExecute.
-	Effect string `json:"effect"`
+	Effect TaintEffect `json:"effect"`
 }
 
 // Handling says what becomes of something that a host already has.

@@ -365,7 +365,7 @@ func (v *validation) checkTaints(field string, taints []Taint) {
 		if t.Effect == "" {
 			v.wrongOrMissing(at+".effect", "", "NoSchedule, PreferNoSchedule or NoExecute")
 		}
-		oneOf(v, at+".effect", t.Effect, "NoSchedule", "PreferNoSchedule", "NoExecute")
+		oneOf(v, at+".effect", t.Effect, NoSchedule, PreferNoSchedule, NoExecute)
 		if slices.ContainsFunc(taints[:i], func(o Taint) bool { return o.Key == t.Key && o.Effect == t.Effect && t.Key != "" }) {
 			v.say(at, "", "%s with this effect is given twice", t.Key)
 		}

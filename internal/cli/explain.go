@@ -55,8 +55,8 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of cluster files, for editors",
-		Long: `Prints the JSON Schema (draft 2020-12) of cluster files. Editors that speak with yaml-language-server complete and check a file by it whose first line names
-where it was saved:
+		Long: `Prints the JSON Schema (draft 2020-12) of cluster files. Editors that speak with yaml-language-server, such as VS Code with the extension YAML, complete and check a file by it
+whose first line names where it was saved:
 
   # yaml-language-server: $schema=cluster.schema.json
 

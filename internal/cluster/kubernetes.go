@@ -31,7 +31,7 @@ const ControlPlaneRole = "node-role.kubernetes.io/control-plane"
 // TaintsOf are those of a host's node: what the cluster file gives it, and that of control planes which are no workers.
 func TaintsOf(h v1alpha1.Host) []v1alpha1.Taint {
 	list := slices.Clone(h.Taints)
-	own := v1alpha1.Taint{Key: ControlPlaneRole, Effect: "NoSchedule"}
+	own := v1alpha1.Taint{Key: ControlPlaneRole, Effect: v1alpha1.NoSchedule}
 	if slices.Contains(h.Roles, v1alpha1.ControlPlane) && !slices.Contains(h.Roles, v1alpha1.Worker) &&
 		!slices.ContainsFunc(list, func(t v1alpha1.Taint) bool { return t.Key == own.Key && t.Effect == own.Effect }) {
 		list = slices.Insert(list, 0, own)

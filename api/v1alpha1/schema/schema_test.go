@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ var update = flag.Bool("update", false, "write schema.json anew")
 
 // The schema is that of the types.
 func TestSchemaIsCurrent(t *testing.T) {
-	made, err := schema.Generate("..", "Cluster")
+	made, err := schema.Generate("..", "Cluster", defaults(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +33,50 @@ func TestSchemaIsCurrent(t *testing.T) {
 	if !bytes.Equal(made, v1alpha1.Schema()) && !*update {
 		t.Error("api/v1alpha1/schema.json is not that of the types; go test ./api/v1alpha1/schema -update writes it anew")
 	}
+}
+
+// defaults are what clusters have in common that say nothing of it, but for what they have to say.
+func defaults(t *testing.T) map[string]any {
+	t.Helper()
+	var all []map[string]any
+	for _, file := range []string{
+		"name: a\nhosts: [{name: m1, address: 10.0.0.1, roles: [control-plane]}]",
+		"name: b\nhosts: [{name: m1, address: 10.0.0.1, roles: [control-plane]}, {name: m2, address: 10.0.0.2, roles: [worker]}]\ntimeSync: {servers: [10.0.0.9]}",
+	} {
+		c, err := v1alpha1.Parse("cluster.yaml", []byte("apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\n"+file+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var values map[string]any
+		if err := json.Unmarshal(content, &values); err != nil {
+			t.Fatal(err)
+		}
+		for _, said := range []string{"apiVersion", "kind", "name", "hosts"} {
+			delete(values, said)
+		}
+		all = append(all, values)
+	}
+	return common(all[0], all[1])
+}
+
+// common is what two objects have in common.
+func common(a, b map[string]any) map[string]any {
+	both := map[string]any{}
+	for name, value := range a {
+		of, nested := value.(map[string]any)
+		other, also := b[name].(map[string]any)
+		switch {
+		case nested && also:
+			both[name] = common(of, other)
+		case reflect.DeepEqual(value, b[name]):
+			both[name] = value
+		}
+	}
+	return both
 }
 
 // A validator of other people's takes and refuses files by it as Parse does, as far as a schema can say it.
@@ -90,6 +135,9 @@ func TestSchemaValidates(t *testing.T) {
 		"an unknown mode":        "kubeProxy: {mode: userspace}\n",
 		"an unknown algorithm":   "certificates: {algorithm: dsa}\n",
 		"a number as text":       "hostPreparation: {sysctls: {vm.swappiness: 1}}\n",
+		"a value of another":     "hostPreparation: {firewall: permissive}\n",
+		"too large a number":     "apiServer: {port: 65536}\n",
+		"too small a number":     "hostPreparation: {openFiles: 1023}\n",
 	} {
 		if err := validate([]byte(minimal + more)); err == nil {
 			t.Errorf("the schema takes %s", name)
@@ -101,8 +149,10 @@ func TestSchemaValidates(t *testing.T) {
 	if err := validate([]byte(minimal)); err != nil {
 		t.Errorf("the schema does not take a minimal file: %v", err)
 	}
-	if err := validate([]byte(strings.Replace(minimal, "name: c\n", "", 1))); err == nil {
-		t.Error("the schema takes a file without a name")
+	for from, to := range map[string]string{"name: c\n": "", "[control-plane]": "[]", "roles:": "taints: [{key: a, effect: Never}], roles:", "hosts: [": "hosts: []\nfiles: ["} {
+		if err := validate([]byte(strings.Replace(minimal, from, to, 1))); err == nil {
+			t.Errorf("the schema takes a file with %q for %q", to, from)
+		}
 	}
 	if err := json.Unmarshal(v1alpha1.Schema(), &schema.Node{}); err != nil {
 		t.Error(err)

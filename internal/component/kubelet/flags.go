@@ -46,9 +46,9 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 // taintText is a taint as Kubernetes writes it (Taint.ToString in core/v1).
 func taintText(t v1alpha1.Taint) string {
 	if t.Value == "" {
-		return t.Key + ":" + t.Effect
+		return t.Key + ":" + string(t.Effect)
 	}
-	return t.Key + "=" + t.Value + ":" + t.Effect
+	return t.Key + "=" + t.Value + ":" + string(t.Effect)
 }
 
 // labels are Kubernetes' own that a kubelet may give its node (k8s.io/kubelet/pkg/apis/well_known_labels.go); it refuses to start with others.

@@ -64,7 +64,7 @@ func Labels(h v1alpha1.Host) map[string]string {
 func taints(h v1alpha1.Host) []resource.NodeTaint {
 	var list []resource.NodeTaint
 	for _, t := range cluster.TaintsOf(h) {
-		list = append(list, resource.NodeTaint{Key: t.Key, Value: t.Value, Effect: t.Effect})
+		list = append(list, resource.NodeTaint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
 	}
 	return list
 }
