@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubewright/kubewright/internal/etcd"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -43,7 +46,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
 	}
-	dataDir, port := "/var/lib/etcd", ""
+	dataDir, port, clients := "/var/lib/etcd", "", ""
 	for _, name := range names {
 		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
 			continue // the kubelet reads what does not begin with a dot; people keep copies beside
@@ -58,6 +61,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		switch name {
 		case "etcd.yaml":
 			k.Etcd.InitialCluster, k.Etcd.InitialClusterState = flags["initial-cluster"], flags["initial-cluster-state"]
+			clients = flags["listen-client-urls"]
 			if flags["data-dir"] != "" {
 				dataDir = flags["data-dir"]
 			}
@@ -73,6 +77,9 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		g.note(fmt.Errorf("listing %s: %w", dataDir, err))
 	}
 	k.Etcd.Data = len(held) > 0
+	if _, member := k.Manifests["etcd.yaml"]; member {
+		g.member(&k.Etcd, clients)
+	}
 	k.Joined = g.there("/etc/kubernetes/kubelet.conf") && validAt(g.content("/var/lib/kubelet/pki/kubelet-client-current.pem"), g.env.Kernel.Now())
 	if authority := k.Authorities[pki.Kubernetes]; port != "" && authority.Certificate != "" {
 		k.API = apiReady(g.ctx, port, []byte(authority.Certificate))
@@ -153,6 +160,47 @@ func validAt(file []byte, now time.Time) bool {
 			return err == nil && now.Before(c.NotAfter)
 		}
 	}
+}
+
+// etcdTime is how long the member of etcd on the machine may take for all that it is asked. One that is well answers in milliseconds.
+const etcdTime = 3 * time.Second
+
+// member asks the member of etcd on the machine how it is. It listens for clients where its manifest says.
+func (g *gathering) member(e *facts.Etcd, clients string) {
+	at := onLoopback(clients)
+	if at == "" {
+		e.Unwell = "by its manifest, it listens for clients at no address of loopback"
+		return
+	}
+	limited, cancel := context.WithTimeout(g.ctx, etcdTime)
+	defer cancel()
+	found, err := resource.EtcdReport{URL: at}.Look(limited, g.env)
+	s, _ := found.(etcd.Status) // what it said before the time was up counts
+	if err != nil {
+		s.Unwell = err.Error()
+	}
+	if errors.Is(limited.Err(), context.DeadlineExceeded) {
+		s.Unwell = fmt.Sprintf("it does not answer within %v", etcdTime)
+	}
+	e.ID, e.Leader, e.Learner, e.Unwell = s.ID, s.Leader, s.Learner, s.Unwell
+	e.Quorum = s.ID != "" && s.Unwell == "" && !s.Learner
+	for _, m := range s.Members {
+		e.Members = append(e.Members, facts.EtcdMember{ID: m.ID, Name: m.Name, Learner: m.Learner, PeerURLs: m.PeerURLs})
+	}
+}
+
+// onLoopback is the first of some URLs, with commas between, that leads to the machine itself whatever its network; nothing if none does.
+func onLoopback(urls string) string {
+	for u := range strings.SplitSeq(urls, ",") {
+		parsed, err := url.Parse(u)
+		if err != nil {
+			continue
+		}
+		if a, err := netip.ParseAddr(parsed.Hostname()); err == nil && a.IsLoopback() || parsed.Hostname() == "localhost" {
+			return u
+		}
+	}
+	return ""
 }
 
 // apiTime is how long an API server on the machine may take to say that it is ready. One that is well does in milliseconds.

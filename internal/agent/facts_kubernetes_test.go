@@ -2,7 +2,9 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -13,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/internal/etcd"
+	"github.com/kubewright/kubewright/internal/etcd/fake"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/resource"
+	resourcefake "github.com/kubewright/kubewright/internal/resource/fake"
 )
 
 // manifestOf is a static Pod as kubeadm writes it.
@@ -25,7 +30,7 @@ func manifestOf(image string, command ...string) string {
 
 func TestKubernetesOfAPlainMachine(t *testing.T) {
 	f := gather(t, nil).Kubernetes
-	if len(f.Authorities)+len(f.Shared)+len(f.Manifests) > 0 || f.Etcd != (facts.Etcd{}) || f.Formed || f.Joined || f.API {
+	if len(f.Authorities)+len(f.Shared)+len(f.Manifests) > 0 || !reflect.DeepEqual(f.Etcd, facts.Etcd{}) || f.Formed || f.Joined || f.API {
 		t.Errorf("a plain machine has %+v", f)
 	}
 }
@@ -34,22 +39,23 @@ func TestManifests(t *testing.T) {
 	const dir = manifests + "/"
 	etcd := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--name=cp1", "--initial-cluster=cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", "--initial-cluster-state=existing")
 	elsewhere := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--data-dir=/data/etcd")
+	const silent = "by its manifest, it listens for clients at no address of loopback"
 	for _, tt := range []struct {
 		name      string
 		files     map[string]string
 		etcd      facts.Etcd
 		manifests map[string]string
 	}{
-		{"a member that began", map[string]string{dir + "etcd.yaml": etcd}, facts.Etcd{InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", InitialClusterState: "existing"},
+		{"a member that began", map[string]string{dir + "etcd.yaml": etcd}, facts.Etcd{InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", InitialClusterState: "existing", Unwell: silent},
 			map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"data without a manifest", map[string]string{"/var/lib/etcd/member/snap/db": "x"}, facts.Etcd{Data: true}, map[string]string{}},
 		{"a directory without data", map[string]string{"/var/lib/etcd/lost+found": ""}, facts.Etcd{}, map[string]string{}},
-		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{Data: true}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
-		{"data elsewhere is not the member's", map[string]string{dir + "etcd.yaml": elsewhere, "/var/lib/etcd/member/wal/0": "x"}, facts.Etcd{}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{Data: true, Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data elsewhere is not the member's", map[string]string{dir + "etcd.yaml": elsewhere, "/var/lib/etcd/member/wal/0": "x"}, facts.Etcd{Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"what the kubelet does not read, and what is no Pod", map[string]string{dir + ".etcd.yaml": elsewhere, dir + "etcd.yaml.bak": elsewhere, dir + "broken.yaml": "{", dir + "other.yaml": "kind: Pod\n"},
 			facts.Etcd{}, map[string]string{"broken.yaml": "", "other.yaml": ""}},
 	} {
-		if f := gather(t, tt.files).Kubernetes; f.Etcd != tt.etcd || !maps.Equal(f.Manifests, tt.manifests) {
+		if f := gather(t, tt.files).Kubernetes; !reflect.DeepEqual(f.Etcd, tt.etcd) || !maps.Equal(f.Manifests, tt.manifests) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", tt.name, f.Etcd, f.Manifests, tt.etcd, tt.manifests)
 		}
 	}
@@ -64,6 +70,106 @@ func TestManifests(t *testing.T) {
 	}
 	if !gather(t, map[string]string{facts.FormedFile: ""}).Kubernetes.Formed {
 		t.Error("it does not remember that etcd was whole")
+	}
+}
+
+func TestEtcd(t *testing.T) {
+	c := fake.New("cp1", "cp2", "cp3")
+	defer c.Close()
+	const dir = resource.PKIDir + "/etcd/"
+	ask := func(name string, without ...string) facts.Etcd {
+		t.Helper()
+		files := map[string]string{
+			dir + "ca.crt": string(c.CA), dir + "healthcheck-client.crt": string(c.Certificate), dir + "healthcheck-client.key": string(c.Key),
+			manifests + "/etcd.yaml": manifestOf("etcd:3.7.3", "etcd", "--listen-client-urls=https://10.0.0.11:2379,"+c.URL(name)),
+		}
+		for _, file := range without {
+			delete(files, file)
+		}
+		return gather(t, files).Kubernetes.Etcd
+	}
+	var members []facts.EtcdMember
+	for _, m := range c.Members() {
+		members = append(members, facts.EtcdMember{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs})
+	}
+	check := func(what string, got, want facts.Etcd) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: it is %+v; want %+v", what, got, want)
+		}
+	}
+	cp1, cp2 := c.ID("cp1"), c.ID("cp2")
+	check("a member that is well", ask("cp2"), facts.Etcd{ID: cp2, Leader: cp1, Members: members, Quorum: true})
+	check("no manifest", ask("cp2", manifests+"/etcd.yaml"), facts.Etcd{})
+	if got := ask("cp2", dir+"healthcheck-client.key"); got.ID != "" || got.Quorum || !strings.Contains(got.Unwell, "etcd cannot be asked: ") {
+		t.Errorf("without credentials: %+v", got)
+	}
+	c.Stop("cp1")
+	if got := ask("cp1"); got.ID != "" || got.Members != nil || got.Quorum || got.Unwell == "" {
+		t.Errorf("what does not answer: %+v", got)
+	}
+	check("one of three is gone", ask("cp2"), facts.Etcd{ID: cp2, Leader: cp2, Members: members, Quorum: true})
+	c.Stop("cp3")
+	check("two of three are gone", ask("cp2"), facts.Etcd{ID: cp2, Members: members, Unwell: "raft no leader"})
+	for i, name := range []string{"cp1", "cp3"} {
+		if err := c.Start(name, []string{"https://10.0.0.11:2380", "https://10.0.0.13:2380"}[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := etcd.AddLearner(t.Context(), c.Client(), c.URL("cp1"), []string{"https://10.0.0.14:2380"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start("cp4", "https://10.0.0.14:2380"); err != nil {
+		t.Fatal(err)
+	}
+	check("a learner", ask("cp4"), facts.Etcd{ID: c.ID("cp4"), Leader: cp2, Learner: true})
+	if got := ask("cp2"); len(got.Members) != 4 || !got.Members[3].Learner {
+		t.Errorf("who knows a learner: %+v", got)
+	}
+}
+
+// A member that lost the others takes longer to say so than facts may take. What it said by then counts.
+func TestEtcdSaysHalf(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/v3/maintenance/status":
+			_, _ = io.WriteString(w, `{"header":{"member_id":"10"},"leader":"11"}`)
+		case "/v3/cluster/member/list":
+			_, _ = io.WriteString(w, `{"members":[{"ID":"10","name":"cp1"},{"ID":"11","name":"cp2"}]}`)
+		default:
+			cancel()
+			<-r.Context().Done()
+		}
+	}))
+	defer server.Close()
+	c := fake.New()
+	defer c.Close()
+	env := resourcefake.New("m", nil).Env(nil)
+	for name, content := range map[string][]byte{"ca.crt": c.CA, "healthcheck-client.crt": c.Certificate, "healthcheck-client.key": c.Key} {
+		if err := env.Files.Write(resource.PKIDir+"/etcd/"+name, resource.Attributes{Mode: 0o600}, bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var e facts.Etcd
+	(&gathering{ctx: ctx, env: env}).member(&e, server.URL)
+	if want := (facts.Etcd{ID: "a", Leader: "b", Members: []facts.EtcdMember{{ID: "a", Name: "cp1"}, {ID: "b", Name: "cp2"}}, Unwell: "context canceled"}); !reflect.DeepEqual(e, want) {
+		t.Errorf("it is %+v; want %+v", e, want)
+	}
+}
+
+func TestOnLoopback(t *testing.T) {
+	for urls, want := range map[string]string{
+		"https://127.0.0.1:2379,https://10.0.0.11:2379": "https://127.0.0.1:2379",
+		"https://[fd00::11]:2379,https://[::1]:2379":    "https://[::1]:2379",
+		"https://etcd.local:2379,http://localhost:2379": "http://localhost:2379",
+		"https://10.0.0.11:2379":                        "",
+		"":                                              "",
+		"%,https://127.0.0.2:2379":                      "https://127.0.0.2:2379",
+	} {
+		if got := onLoopback(urls); got != want {
+			t.Errorf("%q: %q; want %q", urls, got, want)
+		}
 	}
 }
 

@@ -226,10 +226,18 @@ func TestEtcdText(t *testing.T) {
 		{func(w *world) {
 			for name, m := range w.members {
 				m.Members = append(m.Members[:2:2], etcd.Member{ID: "a3", Name: "cp3", Learner: true})
-				m.Learner = name == "cp3"
+				if m.Learner = name == "cp3"; m.Learner {
+					m.Members = nil
+				}
 				w.members[name] = m
 			}
 		}, "2 of 2 members are well; none of them may fail"},
+		{func(w *world) {
+			w.members["cp1"], w.members["cp2"] = etcd.Status{Unwell: "connection refused"}, etcd.Status{Unwell: "connection refused"}
+			m := w.members["cp3"]
+			m.Learner, m.Members = true, nil
+			w.members["cp3"] = m
+		}, "no quorum: 0 of 3 members are well, and 2 have to be"},
 	} {
 		w := newWorld(t)
 		c.breaks(w)

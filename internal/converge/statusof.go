@@ -168,7 +168,7 @@ func (v *seen) etcd() EtcdStatus {
 			case said.Unwell != "":
 				m.State, m.Why = Wrong, said.Unwell
 			}
-			if s.Quorum != Well { // who is with the quorum knows best how many there are
+			if s.Quorum != Well && !said.Learner { // who is with the quorum knows best how many there are; a learner does not say
 				s.Voters = len(said.Members) - count(said.Members, func(m etcd.Member) bool { return m.Learner })
 			}
 			if m.State == Well && !m.Learner {

@@ -1,5 +1,6 @@
-// Package etcd asks members of etcd how they are. It speaks with them through their JSON gateway (grpc-gateway, on by default with --enable-grpc-gateway), since etcd's own
-// client would make this program larger by several megabytes for three questions. It knows nothing of machines or what a cluster is made of, and reads no files.
+// Package etcd asks members of etcd how they are, and changes which there are. It speaks with them through their JSON gateway (grpc-gateway, on by default with
+// --enable-grpc-gateway), since etcd's own client would make this program larger by several megabytes for a few questions. It knows nothing of machines or what a cluster is
+// made of, and reads no files.
 package etcd
 
 import (
@@ -32,7 +33,7 @@ type Status struct {
 	Quota int64 `json:"quota,omitempty"`
 	// Alarms are those that are raised, of any member: "NOSPACE", "CORRUPT".
 	Alarms []string `json:"alarms,omitempty"`
-	// Members are all, as it knows them, itself among them.
+	// Members are all, as it knows them, itself among them; none of a learner, which refuses to say.
 	Members []Member `json:"members"`
 	// Unwell is why it does not answer what only a member can that has a quorum with it; empty if it does.
 	Unwell string `json:"unwell,omitempty"`
@@ -44,11 +45,13 @@ type Member struct {
 	// Name is empty until it was started once.
 	Name    string `json:"name,omitempty"`
 	Learner bool   `json:"learner,omitempty"`
-	// PeerURLs are where others reach it.
-	PeerURLs []string `json:"peerURLs,omitempty"`
+	// PeerURLs are where others reach it; ClientURLs are where clients do, none until it was started once.
+	PeerURLs   []string `json:"peerURLs,omitempty"`
+	ClientURLs []string `json:"clientURLs,omitempty"`
 }
 
-// answerTime is how long a member may take for each question. One that is well answers in milliseconds; without a quorum it says so after 7 s only.
+// answerTime is how long a member may take for each question. One that is well answers in milliseconds, and has another lead within a fraction of a second; without a quorum it
+// says so after 7 s, or never.
 const answerTime = 3 * time.Second
 
 // maxAnswer is more than members have to say, in bytes.
@@ -68,29 +71,20 @@ func Ask(ctx context.Context, h *http.Client, member string) (Status, error) {
 		Quota   int64    `json:"dbSizeQuota,string"`
 		Errors  []string `json:"errors"`
 	}
-	if err := post(ctx, h, member+"/v3/maintenance/status", &status); err != nil {
+	if err := post(ctx, h, member+"/v3/maintenance/status", struct{}{}, &status); err != nil {
 		return Status{}, err
 	}
 	s := Status{ID: hex(status.Header.ID), Version: status.Version, Learner: status.Learner, Size: status.Size, Quota: status.Quota, Alarms: alarms(status.Errors)}
 	if status.Leader != 0 {
 		s.Leader = hex(status.Leader)
 	}
-	var list struct {
-		Members []struct {
-			ID       uint64   `json:"ID,string"`
-			Name     string   `json:"name"`
-			Learner  bool     `json:"isLearner"`
-			PeerURLs []string `json:"peerURLs"`
-		} `json:"members"`
-	}
-	// Not linearizable, which is the default of JSON: it also answers without a quorum.
-	if err := post(ctx, h, member+"/v3/cluster/member/list", &list); err != nil {
+	// Not linearizable: it also answers without a quorum.
+	members, err := list(ctx, h, member, false)
+	if err != nil && !s.Learner {
 		return Status{}, err
 	}
-	for _, m := range list.Members {
-		s.Members = append(s.Members, Member{hex(m.ID), m.Name, m.Learner, m.PeerURLs})
-	}
-	s.Unwell = health(ctx, h, member)
+	s.Members = members
+	s.Unwell = Unwell(ctx, h, member)
 	if s.Learner {
 		s.Unwell = "" // it may not answer such questions (ErrLearner), and has not to
 	}
@@ -112,9 +106,13 @@ func alarms(errors []string) []string {
 	return list
 }
 
-// post asks the gateway.
-func post(ctx context.Context, h *http.Client, at string, into any) error {
-	body, code, err := answer(ctx, h, http.MethodPost, at, "{}")
+// post asks the gateway. What etcd refuses is an error of refusal.
+func post(ctx context.Context, h *http.Client, at string, asked, into any) error {
+	content, err := json.Marshal(asked)
+	if err != nil {
+		return err
+	}
+	body, code, err := answer(ctx, h, http.MethodPost, at, content)
 	if err != nil {
 		return err
 	}
@@ -123,19 +121,20 @@ func post(ctx context.Context, h *http.Client, at string, into any) error {
 			Message string `json:"message"`
 		}
 		if json.Unmarshal(body, &said) == nil && said.Message != "" {
-			return errors.New(said.Message)
+			return refusal(said.Message)
 		}
 		return fmt.Errorf("it answers %d %s", code, http.StatusText(code))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("it answers what is no status of etcd: %w", err)
+		return fmt.Errorf("it answers what is none of etcd's: %w", err)
 	}
 	return nil
 }
 
-// health asks for what a member answers only with a quorum: a linearizable read (checkAPI in server/etcdserver/api/etcdhttp/health.go of etcd v3.7). Alarms are told apart.
-func health(ctx context.Context, h *http.Client, member string) string {
-	body, code, err := answer(ctx, h, http.MethodGet, member+"/health?exclude=NOSPACE&exclude=CORRUPT", "")
+// Unwell is why a member does not answer what it can only with a quorum: a linearizable read (checkAPI in server/etcdserver/api/etcdhttp/health.go of etcd v3.7); nothing if it
+// does. Alarms are told apart.
+func Unwell(ctx context.Context, h *http.Client, member string) string {
+	body, code, err := answer(ctx, h, http.MethodGet, member+"/health?exclude=NOSPACE&exclude=CORRUPT", nil)
 	var said struct {
 		Reason string `json:"reason"`
 	}
@@ -150,10 +149,10 @@ func health(ctx context.Context, h *http.Client, member string) string {
 	return fmt.Sprintf("it answers %d %s", code, http.StatusText(code))
 }
 
-func answer(ctx context.Context, h *http.Client, method, at, content string) (body []byte, code int, err error) {
+func answer(ctx context.Context, h *http.Client, method, at string, content []byte) (body []byte, code int, err error) {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	r, err := http.NewRequestWithContext(limited, method, at, bytes.NewReader([]byte(content)))
+	r, err := http.NewRequestWithContext(limited, method, at, bytes.NewReader(content))
 	if err != nil {
 		return nil, 0, err
 	}

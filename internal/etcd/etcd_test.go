@@ -16,6 +16,7 @@ type member struct {
 	t                      *testing.T
 	status, list, health   string
 	statusCode, healthCode int
+	learner                bool
 }
 
 func (m member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -28,6 +29,9 @@ func (m member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(m.statusCode)
 		_, _ = io.WriteString(w, m.status)
 	case "POST /v3/cluster/member/list {}":
+		if m.learner {
+			w.WriteHeader(http.StatusBadRequest)
+		}
 		_, _ = io.WriteString(w, m.list)
 	case "GET /health?exclude=NOSPACE&exclude=CORRUPT ":
 		w.WriteHeader(m.healthCode)
@@ -44,7 +48,7 @@ const (
 )
 
 func TestAsk(t *testing.T) {
-	members := []etcd.Member{{ID: "8e9e05c52164694d", Name: "cp1", PeerURLs: []string{"https://10.0.0.11:2380"}}, {ID: "ff", Learner: true}}
+	members := []etcd.Member{{ID: "8e9e05c52164694d", Name: "cp1", PeerURLs: []string{"https://10.0.0.11:2380"}, ClientURLs: []string{"https://10.0.0.11:2379"}}, {ID: "ff", Learner: true}}
 	well := etcd.Status{ID: "8e9e05c52164694d", Version: "3.7.3", Leader: "8e9e05c52164694d", Size: 20480, Quota: 8589934592, Members: members}
 	for _, c := range []struct {
 		name   string
@@ -57,9 +61,10 @@ func TestAsk(t *testing.T) {
 			func(s *etcd.Status) { s.Alarms = []string{"NOSPACE"} }, ""},
 		{"alone", member{status: strings.Replace(leads, `"leader":"10276657743932975437",`, "", 1) + `,"errors":["etcdserver: no leader"]}`, list: two,
 			health: `{"health":"false","reason":"RAFT NO LEADER"}`, statusCode: 200, healthCode: 503}, func(s *etcd.Status) { s.Leader, s.Unwell = "", "raft no leader" }, ""},
-		{"learner", member{status: leads + `,"isLearner":true}`, list: two, health: `{}`, statusCode: 200, healthCode: 503}, func(s *etcd.Status) { s.Learner = true }, ""},
+		{"learner", member{status: leads + `,"isLearner":true}`, learner: true, list: `{"code":9,"message":"etcdserver: rpc not supported for learner"}`, health: `{}`, statusCode: 200,
+			healthCode: 503}, func(s *etcd.Status) { s.Learner, s.Members = true, nil }, ""},
 		{"refuses", member{status: `{"code":14,"message":"etcdserver: stopped"}`, statusCode: 503}, nil, "etcdserver: stopped"},
-		{"another server", member{status: "hello", statusCode: 200}, nil, "no status of etcd"},
+		{"another server", member{status: "hello", statusCode: 200}, nil, "none of etcd's"},
 		{"no gateway", member{status: "404 page not found", statusCode: 404}, nil, "it answers 404 Not Found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -38,6 +38,28 @@ type Etcd struct {
 	// InitialCluster and InitialClusterState are those flags in its manifest; empty if there is none.
 	InitialCluster      string `json:"initialCluster,omitempty"`
 	InitialClusterState string `json:"initialClusterState,omitempty"`
+	// ID is that of its member, in hexadecimal form; what it says is below. Empty if it does not answer, or if there is no manifest.
+	ID string `json:"id,omitempty"`
+	// Leader is the ID of the member that leads, as it knows; empty if none does.
+	Leader string `json:"leader,omitempty"`
+	// Learner says that it does not vote yet.
+	Learner bool `json:"learner,omitempty"`
+	// Members are all, as it knows them: without a quorum, that may be old. None of a learner, which refuses to say.
+	Members []EtcdMember `json:"members,omitempty"`
+	// Quorum says that it answers what only a member can that has a quorum with it. It is not said of a learner, whatever the others have.
+	Quorum bool `json:"quorum,omitempty"`
+	// Unwell is why it does not answer that, or nothing at all; empty if it does, if it is a learner that answers, or if there is no manifest.
+	Unwell string `json:"unwell,omitempty"`
+}
+
+// EtcdMember is one as another knows it.
+type EtcdMember struct {
+	ID string `json:"id"`
+	// Name is empty until it was started once.
+	Name    string `json:"name,omitempty"`
+	Learner bool   `json:"learner,omitempty"`
+	// PeerURLs are where others reach it.
+	PeerURLs []string `json:"peerURLs,omitempty"`
 }
 
 // Names of settings.

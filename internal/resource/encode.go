@@ -90,6 +90,12 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[BootstrapToken](e)
 	case "node":
 		return decode[Node](e)
+	case "etcd-member":
+		return decode[EtcdMember](e)
+	case "etcd-vote":
+		return decode[EtcdVote](e)
+	case "etcd-member-absent":
+		return decode[EtcdMemberAbsent](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }

@@ -2,8 +2,6 @@ package resource
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 
 	"github.com/kubewright/kubewright/internal/etcd"
 )
@@ -19,14 +17,12 @@ func (r EtcdReport) ID() ID { return ID{"etcd-member", "machine"} }
 
 // Look asks the member, with the certificate that lies there for such questions.
 func (r EtcdReport) Look(ctx context.Context, env *Env) (any, error) {
-	const dir = PKIDir + "/etcd"
-	c, err := HTTPAnswers{CA: dir + "/ca.crt", Certificate: dir + "/healthcheck-client"}.tls(env)
+	h, err := etcdClient(env)
 	if err != nil {
-		return nil, fmt.Errorf("etcd cannot be asked: %w", err)
+		return nil, err
 	}
-	t := &http.Transport{TLSClientConfig: c}
-	defer t.CloseIdleConnections()
-	s, err := etcd.Ask(ctx, &http.Client{Transport: t}, r.URL)
+	defer h.CloseIdleConnections()
+	s, err := etcd.Ask(ctx, h, r.URL)
 	if err != nil && ctx.Err() == nil {
 		return etcd.Status{Unwell: err.Error()}, nil
 	}
