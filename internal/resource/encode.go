@@ -90,6 +90,10 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[BootstrapToken](e)
 	case "node":
 		return decode[Node](e)
+	case "cordon":
+		return decode[Cordon](e)
+	case "drain":
+		return decode[Drain](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }
