@@ -90,6 +90,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[BootstrapToken](e)
 	case "node":
 		return decode[Node](e)
+	case "node-absent":
+		return decode[NodeAbsent](e)
 	case "cordon":
 		return decode[Cordon](e)
 	case "drain":

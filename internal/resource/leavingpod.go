@@ -76,16 +76,21 @@ func ending(pod *unstructured.Unstructured, silent string, now time.Time) (why, 
 		grace = *g
 	}
 	until := pod.GetDeletionTimestamp().Time
-	switch finalizers := pod.GetFinalizers(); {
+	switch {
 	case silent != "":
 		return "is deleted, but its kubelet does not say that it has ended: " + silent, "What is deleted on a machine that is silent goes when the machine speaks again, or when its node is taken out of the cluster"
-	case len(finalizers) > 0:
-		return "is deleted, but kept by " + plural(len(finalizers), "the finalizer ", "the finalizers ") + strings.Join(finalizers, ", "),
+	case len(pod.GetFinalizers()) > 0:
+		return "is deleted, but kept by " + finalizersOf(pod),
 			"Who set a finalizer has to do its work, or it is taken away by hand: kubectl --namespace NAMESPACE edit pod NAME"
 	case now.After(until.Add(endingSlack)):
 		return fmt.Sprintf("was to have ended by %s and has not", until.UTC().Format(time.TimeOnly)+" UTC"), "\"journalctl -u kubelet\" on the node says why a Pod does not end"
 	}
 	return fmt.Sprintf("may take %s to end (its terminationGracePeriodSeconds)", time.Duration(grace)*time.Second), "Wait longer for Pods that may take longer to end"
+}
+
+// finalizersOf are what keeps an object that is deleted.
+func finalizersOf(u *unstructured.Unstructured) string {
+	return plural(len(u.GetFinalizers()), "the finalizer ", "the finalizers ") + strings.Join(u.GetFinalizers(), ", ")
 }
 
 func plural(n int, one, many string) string {

@@ -93,7 +93,7 @@ func (a *API) remove(ref kube.Ref, there map[string]any, options metav1.DeleteOp
 		delete(a.objects, ref)
 		return there, nil
 	}
-	if u.GetDeletionTimestamp() == nil {
+	if was := u.GetDeletionGracePeriodSeconds(); u.GetDeletionTimestamp() == nil || was != nil && *was > grace {
 		at := metav1.NewTime(time.Now().Add(time.Duration(grace) * time.Second))
 		u.SetDeletionTimestamp(&at)
 		u.SetDeletionGracePeriodSeconds(&grace)
