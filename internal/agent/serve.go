@@ -607,6 +607,12 @@ func (a *agent) certify(ctx context.Context, r *certifyRequest) (*certifyReply, 
 	return &certifyReply{certificate}, explainError(err)
 }
 
+// join has the Kubernetes API know a token to join with. Of the machine nothing changes here either.
+func (a *agent) join(ctx context.Context, r *joinRequest) (*joinReply, error) {
+	made, err := r.Token.Make(ctx, a.env())
+	return &joinReply{made}, explainError(err)
+}
+
 // begin is called before anything is written. It fails where that is not allowed.
 func (a *agent) begin() (done func(), err error) {
 	a.mu.Lock()

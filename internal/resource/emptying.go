@@ -92,23 +92,15 @@ func (e *emptying) look(ctx context.Context, env *Env) error {
 	if err != nil {
 		return fmt.Errorf("reading the node %s: %w", e.Node, err)
 	}
-	all, err := c.ListOn(ctx, e.Node)
+	pods, budgets, err := e.pods(ctx, c)
 	if err != nil {
-		return fmt.Errorf("listing the Pods on %s: %w", e.Node, err)
+		return err
 	}
-	pods := leaving(all)
-	var budgets []budget // of no use for those that are being deleted
-	if slices.ContainsFunc(pods, func(pod *unstructured.Unstructured) bool { return pod.GetDeletionTimestamp() == nil }) {
-		if budgets, err = allBudgets(ctx, c); err != nil {
-			return err
+	if e.ask(ctx, c, pods, budgets) {
+		if ctx.Err() != nil {
+			return ctx.Err() // what was asked for then was not refused
 		}
-	}
-	refused := e.ask(ctx, c, pods, budgets)
-	if ctx.Err() != nil {
-		return ctx.Err() // what was asked for then was not refused
-	}
-	if refused { // a budget may have had room for one Pod, and have none now
-		if budgets, err = allBudgets(ctx, c); err != nil {
+		if pods, budgets, err = e.pods(ctx, c); err != nil { // many go at once, and a budget that had room for one has none now
 			return err
 		}
 	}
@@ -118,8 +110,10 @@ func (e *emptying) look(ctx context.Context, env *Env) error {
 		l := leftPod{name: podID(pod)}
 		if pod.GetDeletionTimestamp() != nil {
 			l.why, l.remedy = ending(pod, silent, env.Kernel.Now())
+		} else if last, before := e.asked[pod.GetUID()]; before {
+			l.why, l.remedy = refusal(last.refused, keeping(pod, budgets))
 		} else {
-			l.why, l.remedy = refusal(e.asked[pod.GetUID()].refused, keeping(pod, budgets))
+			l.why = "came just now"
 		}
 		if !e.first[pod.GetUID()] && ignoresCordons(pod) {
 			l.why += "; it was put there although the node is cordoned, which it tolerates"
@@ -130,8 +124,21 @@ func (e *emptying) look(ctx context.Context, env *Env) error {
 	return nil
 }
 
-// ask asks Pods to leave: those that were not asked yet, those that may have been refused long enough ago, and those whose budget lets one go by now.
-func (e *emptying) ask(ctx context.Context, c *kube.Client, pods []*unstructured.Unstructured, budgets []budget) (refused bool) {
+// pods are those that have to leave, and budgets of those that are not being deleted yet.
+func (e *emptying) pods(ctx context.Context, c *kube.Client) (pods []*unstructured.Unstructured, budgets []budget, err error) {
+	all, err := c.ListOn(ctx, e.Node)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the Pods on %s: %w", e.Node, err)
+	}
+	pods = leaving(all)
+	if slices.ContainsFunc(pods, func(pod *unstructured.Unstructured) bool { return pod.GetDeletionTimestamp() == nil }) {
+		budgets, err = allBudgets(ctx, c)
+	}
+	return pods, budgets, err
+}
+
+// ask asks Pods to leave, and says whether it asked any: those that were not asked yet, those that may have been refused long enough ago, and those whose budget lets one go by now.
+func (e *emptying) ask(ctx context.Context, c *kube.Client, pods []*unstructured.Unstructured, budgets []budget) bool {
 	if e.first == nil {
 		e.first, e.asked = map[types.UID]bool{}, map[types.UID]asked{}
 		for _, pod := range pods {
@@ -159,9 +166,8 @@ func (e *emptying) ask(ctx context.Context, c *kube.Client, pods []*unstructured
 	_ = asking.Wait()
 	for i, pod := range due {
 		e.asked[pod.GetUID()] = asked{time.Now(), answers[i]}
-		refused = refused || answers[i] != nil
 	}
-	return refused
+	return len(due) > 0
 }
 
 // refusal says why a Pod was not let go, and what to do; its budgets are those that keep it now.
