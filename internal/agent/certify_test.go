@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/internal/kube"
 	kubefake "github.com/kubewright/kubewright/internal/kube/fake"
 	"github.com/kubewright/kubewright/internal/resource"
 )
@@ -40,6 +41,26 @@ func TestCertify(t *testing.T) {
 	u.API.Servers = []string{"127.0.0.1:1"}
 	if _, err := c.Certify(t.Context(), u); err == nil {
 		t.Error("it works without an API")
+	}
+}
+
+// A token is made without the machine's lock, and left nowhere on it.
+func TestJoin(t *testing.T) {
+	h := newHost(t)
+	a := kubefake.New()
+	t.Cleanup(a.Close)
+	h.write(t, "/etc/kubernetes/admin.conf", string(a.Kubeconfig))
+	before := h.State()
+	c, _ := h.connect(t)
+	made, err := c.Join(t.Context(), resource.JoinToken{API: resource.API{Servers: []string{a.Address}}, TTL: time.Hour})
+	id, _, _ := strings.Cut(made.Token, ".")
+	if err != nil || a.Object(kube.Ref{APIVersion: "v1", Kind: "Secret", Namespace: "kube-system", Name: "bootstrap-token-" + id}) == nil {
+		t.Errorf("the API does not know the token: %v", err)
+	}
+	for name, state := range h.State() {
+		if before[name] != state {
+			t.Errorf("%s changed: %s", name, state)
+		}
 	}
 }
 

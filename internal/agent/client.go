@@ -418,6 +418,13 @@ func (c *Client) Certify(ctx context.Context, u resource.UserCertificate) ([]byt
 	return r.Certificate, err
 }
 
+// Join has the Kubernetes API know a new token to join with, with the credentials that lie on the machine.
+func (c *Client) Join(ctx context.Context, t resource.JoinToken) (resource.MadeToken, error) {
+	var r joinReply
+	err := c.call(ctx, "Join", &joinRequest{t}, &r)
+	return r.Made, err
+}
+
 // Shared are the contents of what the machine shares with other control planes, keys among it, by path. The machine's lock has to be held.
 func (c *Client) Shared(ctx context.Context) (map[string][]byte, error) {
 	var r sharedReply

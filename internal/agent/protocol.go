@@ -155,6 +155,14 @@ type certifyReply struct {
 	Certificate []byte `json:"certificate"`
 }
 
+type joinRequest struct {
+	Token resource.JoinToken `json:"token"`
+}
+
+type joinReply struct {
+	Made resource.MadeToken `json:"made"`
+}
+
 type sharedRequest struct{}
 
 type sharedReply struct {
@@ -243,6 +251,7 @@ type server interface {
 	shared(ctx context.Context, r *sharedRequest) (*sharedReply, error)
 	look(ctx context.Context, r *lookRequest) (*lookReply, error)
 	certify(ctx context.Context, r *certifyRequest) (*certifyReply, error)
+	join(ctx context.Context, r *joinRequest) (*joinReply, error)
 	apply(r *applyRequest, s grpc.ServerStream) error
 	remove(r *removeRequest, s grpc.ServerStream) error
 	session(s grpc.ServerStream) error
@@ -278,7 +287,7 @@ func description() *grpc.ServiceDesc {
 		HandlerType: (*server)(nil),
 		Methods: []grpc.MethodDesc{
 			unary("Hello", server.hello), unary("Observe", server.observe), unary("Check", server.check), unary("Shared", server.shared),
-			unary("Look", server.look), unary("Certify", server.certify),
+			unary("Look", server.look), unary("Certify", server.certify), unary("Join", server.join),
 		},
 		Streams: []grpc.StreamDesc{
 			streamed("Apply", server.apply), streamed("Remove", server.remove),

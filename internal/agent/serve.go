@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,7 +30,7 @@ const Dir = resource.Dir
 
 // ServeOptions are the machine that an agent works on.
 type ServeOptions struct {
-	// Env is the machine; its Kube, Blob, Kept and Progress are the agent's business.
+	// Env is the machine; its Kube, Blob, Kept, Interrupted and Progress are the agent's business.
 	Env resource.Env
 	// Facts says what the machine is.
 	Facts func(ctx context.Context, env *resource.Env) (facts.Host, error)
@@ -55,6 +54,8 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 	a := &agent{options: o, needs: map[int]*need{}, asked: map[int]chan given{}, beat: make(chan struct{}, 1), owned: &ownedList{files: o.Env.Files}}
 	a.quit, a.quitting = context.WithCancelCause(ctx)
 	defer a.quitting(nil)
+	a.begins, a.finish = context.WithCancel(a.quit)
+	defer a.finish()
 	work, cut := context.WithCancel(ctx)
 	defer cut()
 	a.work = work
@@ -63,6 +64,7 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, o ServeOptions) error
 	a.env = func() *resource.Env {
 		env := a.options.Env
 		env.Kube = api
+		env.Interrupted = a.begins.Done()
 		env.Kept = a.owned.kept
 		env.Blob = a.blob
 		env.Sign = func(ctx context.Context, of resource.ID, request []byte) ([]byte, error) {
@@ -131,7 +133,8 @@ type agent struct {
 	busy     sync.WaitGroup  // calls that have something in hand
 	beat     chan struct{}
 	owned    *ownedList
-	finish   atomic.Bool // no further resource is to begin
+	begins   context.Context // ends when no further resource is to begin
+	finish   context.CancelFunc
 
 	mu      sync.Mutex
 	down    chan sessionDown // to the client; nil before its session
@@ -185,6 +188,8 @@ func explainError(err error) error {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	case errors.As(err, &resource.TransientError{}):
 		return status.Error(codes.Aborted, err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
 	}
 	return status.Error(codes.Unknown, err.Error())
 }
@@ -232,7 +237,7 @@ func (a *agent) session(s grpc.ServerStream) error {
 		}
 		switch {
 		case m.Finish:
-			a.finish.Store(true)
+			a.finish()
 		case m.Lock != nil:
 			answer := a.lock(*m.Lock)
 			answer.Answer = m.Question
@@ -602,6 +607,12 @@ func (a *agent) certify(ctx context.Context, r *certifyRequest) (*certifyReply, 
 	return &certifyReply{certificate}, explainError(err)
 }
 
+// join has the Kubernetes API know a token to join with. Of the machine nothing changes here either.
+func (a *agent) join(ctx context.Context, r *joinRequest) (*joinReply, error) {
+	made, err := r.Token.Make(ctx, a.env())
+	return &joinReply{made}, explainError(err)
+}
+
 // begin is called before anything is written. It fails where that is not allowed.
 func (a *agent) begin() (done func(), err error) {
 	a.mu.Lock()
@@ -624,7 +635,7 @@ func (a *agent) over(s grpc.ServerStream) error {
 	if err := s.Context().Err(); err != nil {
 		return status.FromContextError(err).Err()
 	}
-	if a.finish.Load() {
+	if a.begins.Err() != nil {
 		return status.Error(codes.Canceled, "the run was interrupted")
 	}
 	return nil

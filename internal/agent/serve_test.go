@@ -23,6 +23,7 @@ import (
 
 	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/facts"
+	kubefake "github.com/kubewright/kubewright/internal/kube/fake"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/resource/fake"
@@ -831,6 +832,28 @@ func TestFinish(t *testing.T) {
 	}
 	if s := h.State(); s["sysctl a.a"] != "1" || s["sysctl a.b"] != "0" {
 		t.Errorf("what was in hand is %s, what came after it %s", s["sysctl a.a"], s["sysctl a.b"])
+	}
+}
+
+// What waits for others is not waited for: it ends where it is.
+func TestFinishWhatWaits(t *testing.T) {
+	h := newHost(t)
+	a := kubefake.New()
+	t.Cleanup(a.Close)
+	h.write(t, "/etc/kubernetes/admin.conf", string(a.Kubeconfig))
+	a.Put("{apiVersion: v1, kind: Node, metadata: {name: m4}}")
+	a.Put("{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: b}, spec: {nodeName: m4, terminationGracePeriodSeconds: 600}, status: {phase: Running}}")
+	c := h.session(t)
+	d := resource.Drain{API: resource.API{Servers: []string{a.Address}}, Node: "m4"}
+	waits := false
+	err := c.Apply(t.Context(), step(d), func(p agent.Progress) {
+		if p.Phase == agent.At && !waits {
+			waits = true
+			c.Finish()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || !waits {
+		t.Errorf("it waits: %t, %v", waits, err)
 	}
 }
 

@@ -252,11 +252,7 @@ func (w *work) limit(host string) error {
 		for _, h := range w.cluster.Hosts {
 			names = append(names, h.Name)
 		}
-		const most = 20
-		if more := len(names) - most; more > 1 {
-			names = append(names[:most], fmt.Sprintf("%d more", more))
-		}
-		return usageError{fmt.Errorf("the cluster file has no host %s; it has %s", host, strings.Join(names, ", "))}
+		return usageError{fmt.Errorf("the cluster file has no host %s; it has %s", host, fewNames(names))}
 	}
 	spec := *w.cluster.Cluster
 	spec.Hosts = []v1alpha1.Host{*h}

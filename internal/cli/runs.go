@@ -19,7 +19,7 @@ func newRuns() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "runs",
 		Short: "List what was done from this computer, and where the time went",
-		Long: `Lists the runs of apply and reset that were made from this computer, newest first; "runs show" tells of one which steps the end waited for.
+		Long: `Lists the runs of apply, reset and node that were made from this computer, newest first; "runs show" tells of one which steps the end waited for.
 They lie in $XDG_STATE_HOME/kubewright/runs, or ~/.local/state/kubewright/runs, one file of JSON lines each. No command needs them: delete what you like.`,
 		Example: "  kubewright runs\n  kubewright runs show\n  kubewright runs show 20261121-103000-1a2b3c --output json",
 		Args:    cobra.NoArgs,

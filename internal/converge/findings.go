@@ -198,7 +198,7 @@ func (v *seen) ofNodes(f *found, s Status) {
 		case v.asked != "" && n.State == Wrong && !kubelet:
 			f.wrong(n.Name, "its node is not ready: "+n.Why, "\"journalctl -u kubelet\" on the host says more; "+applyRepairs)
 		case n.Cordoned:
-			f.warn(n.Name, "its node is cordoned: no Pods are put on it", "If nobody works on it, \"kubectl uncordon "+n.Name+"\"")
+			f.warn(n.Name, "its node is cordoned: no Pods are put on it", "If nobody works on it, \"kubewright node uncordon "+n.Name+"\"")
 		}
 		if n.Address == "" {
 			f.warn(n.Name, "the cluster has this node, and the cluster file has no host of that name", "If it is gone for good, \"kubectl delete node "+n.Name+"\"")

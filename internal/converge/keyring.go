@@ -3,11 +3,9 @@ package converge
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -302,27 +300,16 @@ func (k *keyring) Secret(ctx context.Context, host string, of resource.ID, name 
 	return k.content(ctx, name)
 }
 
-// Letters of bootstrap tokens (k8s.io/cluster-bootstrap/token/api), and their lengths.
-const (
-	tokenLetters = "abcdefghijklmnopqrstuvwxyz0123456789"
-	tokenID      = 6
-	tokenSecret  = 16
-)
-
 // joinToken is the one that kubelets join with in this run.
 func (k *keyring) joinToken() ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.token == "" {
-		letters := make([]byte, tokenID+tokenSecret)
-		for i := range letters {
-			n, err := rand.Int(rand.Reader, big.NewInt(int64(len(tokenLetters))))
-			if err != nil {
-				return nil, err
-			}
-			letters[i] = tokenLetters[n.Int64()]
+		token, err := resource.NewToken()
+		if err != nil {
+			return nil, err
 		}
-		k.token = string(letters[:tokenID]) + "." + string(letters[tokenID:])
+		k.token = token
 	}
 	return []byte(k.token), nil
 }

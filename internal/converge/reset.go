@@ -53,7 +53,7 @@ func (s *Session) Reset(ctx context.Context, names []string) error {
 // Forget takes hosts that left the cluster file out of what control planes remember, without reaching them. It takes the locks.
 func (s *Session) Forget(ctx context.Context, names []string) error {
 	return s.ended(ctx, func() error {
-		if err := s.lockToReset(ctx); err != nil {
+		if err := s.lockAndLook(ctx); err != nil {
 			return err
 		}
 		left := s.remembered()
@@ -66,8 +66,8 @@ func (s *Session) Forget(ctx context.Context, names []string) error {
 	}())
 }
 
-// lockToReset takes the locks and looks again: another run may have been at work between the first look and the lock.
-func (s *Session) lockToReset(ctx context.Context) error {
+// lockAndLook takes the locks and looks again: another run may have been at work between the first look and the lock.
+func (s *Session) lockAndLook(ctx context.Context) error {
 	err := s.Lock(ctx)
 	if few, ok := errors.AsType[*run.FewLocksError](err); ok {
 		return fmt.Errorf("%w\nBring hosts of those back, or take the ones that are gone for good out of the cluster file, and run it again", few)
@@ -79,7 +79,7 @@ func (s *Session) lockToReset(ctx context.Context) error {
 }
 
 func (s *Session) resetAll(ctx context.Context, names []string) error {
-	if err := s.lockToReset(ctx); err != nil {
+	if err := s.lockAndLook(ctx); err != nil {
 		return err
 	}
 	left := s.remembered()

@@ -2,8 +2,6 @@ package converge
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -11,7 +9,6 @@ import (
 	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
-	"github.com/kubewright/kubewright/internal/kube"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/resource"
 )
@@ -26,27 +23,21 @@ type Issued struct {
 
 // Issue has the API sign a user's certificate: the first control plane asks whose API server is ready; if it dies, the next. It takes no locks.
 func (s *Session) Issue(ctx context.Context, request []byte, ttl time.Duration) (Issued, error) {
-	hosts, missing := s.Facts()
-	c := complete(s.o.Cluster, hosts)
-	var failed []error
-	for _, h := range answering(c, hosts) {
-		client, err := s.fleet.connected(ctx, h.Name)
-		var certificate []byte
+	var issued Issued
+	err := s.asking(ctx, func(client *agent.Client, from v1alpha1.Host, api resource.API) error {
+		certificate, err := client.Certify(ctx, resource.UserCertificate{API: api, Request: request, TTL: ttl})
 		if err == nil {
-			certificate, err = client.Certify(ctx, resource.UserCertificate{API: resource.API{Servers: c.APIServers(h.Name)}, Request: request, TTL: ttl})
+			issued = Issued{certificate, s.authority(from.Name), from}
 		}
-		if err == nil {
-			return Issued{certificate, []byte(hosts[h.Name].Kubernetes.Authorities[pki.Kubernetes].Certificate), h}, nil
-		}
-		failed = append(failed, fmt.Errorf("%s: %w", h.Name, err))
-		if _, lost := errors.AsType[*agent.LostError](err); !lost {
-			break // another would be told the same
-		}
-	}
-	if len(failed) > 0 {
-		return Issued{}, errors.Join(failed...)
-	}
-	return Issued{}, &kube.UnreachableError{Reasons: unready(c, hosts, missing)}
+		return err
+	})
+	return issued, err
+}
+
+// authority is the certificate of the authority of the API's own certificates, as a control plane has it.
+func (s *Session) authority(host string) []byte {
+	hosts, _ := s.Facts()
+	return []byte(hosts[host].Kubernetes.Authorities[pki.Kubernetes].Certificate)
 }
 
 // answering are the control planes whose API servers are ready.

@@ -45,6 +45,15 @@ func IsInvalid(err error) bool { return apierrors.IsInvalid(err) || apierrors.Is
 // namespaceTerminating is the cause of refusing objects in a namespace that goes (NamespaceTerminatingCause of k8s.io/api/core/v1).
 const namespaceTerminating metav1.CauseType = "NamespaceTerminating"
 
+// disruptionBudget is the cause of refusing to evict a Pod that a PodDisruptionBudget needs (DisruptionBudgetCause of k8s.io/api/policy/v1).
+const disruptionBudget metav1.CauseType = "DisruptionBudget"
+
+// BudgetCause is what the API says of the PodDisruptionBudget that keeps a Pod from being evicted now; empty if that is not why something failed.
+func BudgetCause(err error) string {
+	cause, _ := apierrors.StatusCause(err, disruptionBudget)
+	return cause.Message
+}
+
 // MayPass says that waiting may help: nobody answers, or who does cannot now, or what has to be there first is not.
 func MayPass(err error) bool {
 	if errors.Is(err, context.Canceled) {

@@ -44,6 +44,8 @@ var kinds = []Kind{
 	{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest", Plural: "certificatesigningrequests", Made: true},
 	{APIVersion: "scheduling.k8s.io/v1", Kind: "PriorityClass", Plural: "priorityclasses"},
 	{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy", Plural: "networkpolicies", Namespaced: true},
+	{APIVersion: "storage.k8s.io/v1", Kind: "VolumeAttachment", Plural: "volumeattachments", Made: true},
+	{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Plural: "leases", Namespaced: true, Made: true},
 }
 
 // Kinds are all that are known.

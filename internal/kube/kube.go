@@ -1,4 +1,4 @@
-// Package kube reaches the Kubernetes API with the credentials that lie on a machine: apply, get, list, patch, delete, and whether it is ready. It knows nothing of
+// Package kube reaches the Kubernetes API with the credentials that lie on a machine: apply, get, list, patch, delete, evict, and whether it is ready. It knows nothing of
 // resources, hosts or what a cluster is made of, and reads no files.
 package kube
 
@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -116,11 +117,20 @@ func (c *Client) Patch(ctx context.Context, r Ref, kind types.PatchType, patch [
 
 // List reads all objects of the kind of a reference that have some labels ("a=b,c=d"), in its namespace or, if that is empty, in all.
 func (c *Client) List(ctx context.Context, of Ref, labels string) ([]unstructured.Unstructured, error) {
+	return c.list(ctx, of, metav1.ListOptions{LabelSelector: labels})
+}
+
+// ListOn reads all Pods that are bound to a node, of all namespaces. The API looks for them: a cluster may have a hundred thousand others.
+func (c *Client) ListOn(ctx context.Context, node string) ([]unstructured.Unstructured, error) {
+	return c.list(ctx, Ref{APIVersion: "v1", Kind: "Pod"}, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+}
+
+func (c *Client) list(ctx context.Context, of Ref, o metav1.ListOptions) ([]unstructured.Unstructured, error) {
 	api, err := c.resource(of)
 	if err != nil {
 		return nil, err
 	}
-	l, err := api.List(ctx, metav1.ListOptions{LabelSelector: labels})
+	l, err := api.List(ctx, o)
 	if err != nil {
 		return nil, c.note(err)
 	}
@@ -135,6 +145,47 @@ func (c *Client) Delete(ctx context.Context, r Ref) error {
 	}
 	err = api.Delete(ctx, r.Name, metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)})
 	if IsNotFound(err) {
+		return nil
+	}
+	return c.note(err)
+}
+
+// DeleteNow deletes an object as it was read, without the time that it may take to end (grace period 0): for what nothing runs any more. If it is not there, or another one has its
+// name by now, that is no error.
+func (c *Client) DeleteNow(ctx context.Context, object *unstructured.Unstructured) error {
+	r := RefOf(object)
+	api, err := c.resource(r)
+	if err != nil {
+		return err
+	}
+	err = api.Delete(ctx, r.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: new(int64(0)), Preconditions: &metav1.Preconditions{UID: new(object.GetUID())}, PropagationPolicy: new(metav1.DeletePropagationBackground),
+	})
+	if IsNotFound(err) || IsConflict(err) {
+		return nil
+	}
+	return c.note(err)
+}
+
+// Evict asks for a Pod to be deleted as it was read, in the time that it may take to end, unless a PodDisruptionBudget needs it: then the error has a BudgetCause. If it is not there,
+// or another one has its name by now, that is no error.
+func (c *Client) Evict(ctx context.Context, pod *unstructured.Unstructured) error {
+	r := RefOf(pod)
+	api, err := c.resource(r)
+	if err != nil {
+		return err
+	}
+	answer, err := api.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "policy/v1", "kind": "Eviction", "metadata": map[string]any{"namespace": r.Namespace, "name": r.Name},
+		"deleteOptions": map[string]any{"preconditions": map[string]any{"uid": string(pod.GetUID())}},
+	}}, metav1.CreateOptions{}, "eviction")
+	// Of a Pod with two budgets it is said by a code that stands for success that it failed (Create of pkg/registry/core/pod/storage/eviction.go of Kubernetes v1.37).
+	if err == nil && answer.GetKind() == "Status" {
+		if said, _, _ := unstructured.NestedString(answer.Object, "status"); said == metav1.StatusFailure {
+			return apierrors.FromObject(answer)
+		}
+	}
+	if IsNotFound(err) || IsConflict(err) {
 		return nil
 	}
 	return c.note(err)

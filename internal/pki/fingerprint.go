@@ -26,6 +26,20 @@ func Fingerprint(certificate []byte) string {
 	return strings.Join(parts, ":")
 }
 
+// Pins are the hashes of the public keys of certificates, by which kubeadm knows an authority again (--discovery-token-ca-cert-hash; Hash of cmd/kubeadm/app/util/pubkeypin of
+// Kubernetes v1.37): "sha256:…", of each certificate in its order.
+func Pins(text []byte) ([]string, error) {
+	all, err := certificates(text)
+	if err != nil {
+		return nil, err
+	}
+	var pins []string
+	for _, c := range all {
+		pins = append(pins, fmt.Sprintf("sha256:%x", sha256.Sum256(c.RawSubjectPublicKeyInfo)))
+	}
+	return pins, nil
+}
+
 // Same says whether two texts hold the same certificates, however they are written.
 func Same(a, b []byte) bool {
 	one, err := certificates(a)

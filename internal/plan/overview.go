@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/kubewright/kubewright/internal/resource"
 )
 
 // overview says on a few lines, whatever the number of hosts, what a plan comes to: by step what is done to how many, and then what deserves a second
@@ -108,7 +110,24 @@ type danger struct {
 	hosts       []string
 }
 
-// dangers are what stops for a moment, the same on several hosts once, and then what goes.
+// does says what a change that disturbs does to a resource.
+func does(id resource.ID, c resource.Change) string {
+	what := ""
+	switch {
+	case c.New == "inactive":
+		what = "stops"
+	case c.What == "restart" || c.What == "content":
+		what = "restarts"
+	default:
+		return fmt.Sprintf("%s: %s", id, c)
+	}
+	if c.Why != "" {
+		what += " (" + c.Why + ")"
+	}
+	return fmt.Sprintf("%s %s", id, what)
+}
+
+// dangers are what stops, for a moment or for good, the same on several hosts once, and then what goes.
 func dangers(p *Plan) []*danger {
 	groups := map[string]Group{}
 	for _, g := range p.Groups {
@@ -138,19 +157,11 @@ func dangers(p *Plan) []*danger {
 				if !c.Disturbs {
 					continue
 				}
-				does := "restarts"
-				if c.New == "inactive" {
-					does = "stops"
-				}
-				why := ""
-				if c.Why != "" {
-					why = " (" + c.Why + ")"
-				}
 				at := ""
 				if g, ok := groups[s.Group]; ok && len(g.Members) > 1 {
 					at = fmt.Sprintf(", %s of %s at a time", plural(g.AtOnce, "host"), g.Name)
 				}
-				add(&disturbed, yellow, s.Host, fmt.Sprintf("%s %s%s%s", r.Resource, does, why, at))
+				add(&disturbed, yellow, s.Host, does(r.Resource, c)+at)
 			}
 		}
 	}

@@ -167,6 +167,32 @@ func TestText(t *testing.T) {
 	}
 }
 
+// What deserves a second look is said as what it is: not all that is disturbed starts anew.
+func TestLookTwice(t *testing.T) {
+	s := plan.Step{StepID: id("m1", "drain m3"), Resources: []resource.Resource{resource.Drain{Node: "m3"}}}
+	observed := plan.Observation{Resources: map[string]resource.Observed{"drain m3": present("cordoned", "no", "pod default/a", "emptyDir", "pod default/b", "no controller",
+		"budget default/web", "needs 2 healthy Pods and has 2")}}
+	p, err := plan.Make(plan.Input{Steps: []plan.Step{s}, Hosts: []string{"m1"}, Found: compared([]plan.Step{s}, map[string]plan.Observation{"m1": observed})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `
+Look twice
+  m1: drain m3: Pods: 1 (default/a) → moved to other nodes
+  m1: drain m3: Pod default/b: present → lost: it has no controller
+  m1: drain m3: data in emptyDir volumes: of default/a → lost
+  m1: drain m3: PodDisruptionBudget default/web: lets no Pod go now: it needs 2 healthy Pods and has 2 → waited for, 10m0s at most
+
+m1
+  drain m3
+    ~ drain m3
+        cordoned: no → yes
+`
+	if got := text(t, p, plan.TextOptions{}); !strings.Contains(got, want) {
+		t.Errorf("it says\n%s", got)
+	}
+}
+
 func TestSecretsAreNowhere(t *testing.T) {
 	for name, w := range worlds() {
 		p := w.plan(t)

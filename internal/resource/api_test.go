@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -64,6 +65,7 @@ func TestWhereNoAPIAnswers(t *testing.T) {
 	resources := func(api resource.API) []resource.Resource {
 		return []resource.Resource{
 			object(t, api, aConfigMap), resource.KubeObjects{API: api, Component: "dns"}, resource.BootstrapToken{API: api}, resource.Node{API: api, Name: "m1"},
+			resource.Drain{API: api, Node: "m1"}, resource.Cordon{API: api, Node: "m1", Cordoned: true}, resource.NodeAbsent{API: api, Name: "m1"},
 		}
 	}
 	t.Run("no credentials", func(t *testing.T) {
@@ -158,6 +160,7 @@ func TestAPITravels(t *testing.T) {
 	for _, r := range []resource.Resource{
 		object(t, api, aConfigMap), resource.KubeObjects{API: api, Component: "dns", Keep: []string{"x"}}, resource.BootstrapToken{API: api},
 		resource.Node{API: api, Name: "m1", Labels: map[string]string{"a": "b"}, Taints: []resource.NodeTaint{{Key: "a", Effect: "NoSchedule"}}},
+		resource.Drain{API: api, Node: "m1", Timeout: time.Minute}, resource.Cordon{API: api, Node: "m1", Cordoned: true}, resource.NodeAbsent{API: api, Name: "m1"},
 	} {
 		e, err := resource.Encode(r)
 		if err != nil {

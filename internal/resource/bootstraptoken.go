@@ -2,9 +2,11 @@ package resource
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"regexp"
 	"time"
 
@@ -53,6 +55,26 @@ func (b BootstrapToken) token(ctx context.Context, env *Env) (id, secret string,
 	return parts[1], parts[2], nil
 }
 
+// Letters of tokens (k8s.io/cluster-bootstrap/token/api), and how many there are of them in both parts.
+const (
+	tokenLetters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	tokenID      = 6
+	tokenSecret  = 16
+)
+
+// NewToken makes one that kubelets can join with, when the API knows it: "abcdef.0123456789abcdef".
+func NewToken() (string, error) {
+	letters := make([]byte, tokenID+tokenSecret)
+	for i := range letters {
+		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(tokenLetters))))
+		if err != nil {
+			return "", err
+		}
+		letters[i] = tokenLetters[n.Int64()]
+	}
+	return string(letters[:tokenID]) + "." + string(letters[tokenID:]), nil
+}
+
 func tokenRef(id string) kube.Ref {
 	return kube.Ref{APIVersion: "v1", Kind: secretKind, Namespace: "kube-system", Name: "bootstrap-token-" + id}
 }
@@ -99,7 +121,7 @@ func (b BootstrapToken) Diff(o Observed) []Change {
 	return nil
 }
 
-// Apply has the API know the token, as kubeadm does (BootstrapTokenToSecret and the defaults of cmd/kubeadm/app/apis/bootstraptoken/v1).
+// Apply has the API know the token.
 func (b BootstrapToken) Apply(ctx context.Context, env *Env) error {
 	c, err := b.API.open(ctx, env)
 	if err != nil {
@@ -109,30 +131,40 @@ func (b BootstrapToken) Apply(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
+	token := tokenObject(id, secret, "The token that kubelets join with while Kubewright applies", env.Kernel.Now().Add(tokenLife))
+	if _, err := c.Apply(ctx, token, false); err != nil {
+		return tokenFailed(err)
+	}
+	return nil
+}
+
+// tokenObject is a token as the API knows it, as kubeadm makes it (BootstrapTokenToSecret and the defaults of cmd/kubeadm/app/apis/bootstraptoken/v1).
+func tokenObject(id, secret, description string, until time.Time) *unstructured.Unstructured {
 	r := tokenRef(id)
 	data := map[string]any{}
 	for key, value := range map[string]string{
 		"token-id":                       id,
 		"token-secret":                   secret,
-		"description":                    "The token that kubelets join with while Kubewright applies",
-		"expiration":                     env.Kernel.Now().Add(tokenLife).UTC().Format(time.RFC3339),
+		"description":                    description,
+		"expiration":                     until.UTC().Format(time.RFC3339),
 		"usage-bootstrap-authentication": "true",
 		"usage-bootstrap-signing":        "true",
 		"auth-extra-groups":              "system:bootstrappers:kubeadm:default-node-token",
 	} {
 		data[key] = base64.StdEncoding.EncodeToString([]byte(value))
 	}
-	_, err = c.Apply(ctx, &unstructured.Unstructured{Object: map[string]any{
+	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": r.APIVersion, "kind": r.Kind, "metadata": map[string]any{"namespace": r.Namespace, "name": r.Name},
 		"type": "bootstrap.kubernetes.io/token", "data": data,
-	}}, false)
-	switch {
-	case kube.QuotesObject(err):
+	}}
+}
+
+// tokenFailed says why the API did not take a token.
+func tokenFailed(err error) error {
+	if kube.QuotesObject(err) {
 		return errors.New("the API does not take the token that kubelets join with; what it says is not shown, because it is of a secret")
-	case err != nil:
-		return passing(fmt.Errorf("giving the API the token that kubelets join with: %w", err))
 	}
-	return nil
+	return passing(fmt.Errorf("giving the API the token that kubelets join with: %w", err))
 }
 
 // Undo leaves it: it expires.

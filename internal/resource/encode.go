@@ -96,6 +96,12 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[EtcdVote](e)
 	case "etcd-member-absent":
 		return decode[EtcdMemberAbsent](e)
+	case "node-absent":
+		return decode[NodeAbsent](e)
+	case "cordon":
+		return decode[Cordon](e)
+	case "drain":
+		return decode[Drain](e)
 	}
 	return nil, fmt.Errorf("resource of kind %q: this agent knows none", e.Kind)
 }

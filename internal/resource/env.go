@@ -38,6 +38,8 @@ type Env struct {
 	// Secret is a value that control planes share, by name, for a resource that says that it uses it (SecretUser). It is never written anywhere but by
 	// that resource.
 	Secret func(ctx context.Context, of ID, name string) ([]byte, error)
+	// Interrupted is closed when nothing further shall begin. What waits for others for minutes ends then, with context.Canceled; nil is never.
+	Interrupted <-chan struct{}
 	// Progress is told how far something is that takes longer than a second; may be nil.
 	Progress func(message string)
 }

@@ -27,7 +27,7 @@ type NodeTaint struct {
 func (t NodeTaint) name() string { return t.Key + ":" + t.Effect }
 
 // Node is the node of a machine in the API, as far as the cluster file speaks of it. It is never made: its kubelet registers it, and applying this waits for that, two
-// minutes at most.
+// minutes at most. It stays: if it was cordoned for it to leave (LeavingAnnotation), it is no longer.
 type Node struct {
 	API  API    `json:"api"`
 	Name string `json:"name"`
@@ -58,7 +58,8 @@ func (n Node) ref() kube.Ref { return nodeRef(n.Name) }
 
 func nodeRef(name string) kube.Ref { return kube.Ref{APIVersion: "v1", Kind: "Node", Name: name} }
 
-// Observe finds the labels ("label KEY") and taints ("taint KEY:EFFECT") that it shall have or that Kubewright set, and which these are ("set labels", "set taints").
+// Observe finds the labels ("label KEY") and taints ("taint KEY:EFFECT") that it shall have or that Kubewright set, and which these are ("set labels", "set taints"). Of one that was to
+// leave it finds whether it is cordoned still ("leaving": yes or no).
 func (n Node) Observe(ctx context.Context, env *Env) (Observed, error) {
 	c, err := n.API.open(ctx, env)
 	if n.API.unmade(err) {
@@ -89,6 +90,9 @@ func (n Node) Observe(ctx context.Context, env *Env) (Observed, error) {
 		}
 	}
 	o.Values["set labels"], o.Values["set taints"] = annotations[labelsAnnotation], annotations[taintsAnnotation]
+	if isLeaving(live) {
+		o.Values["leaving"] = yesNo(isCordoned(live))
+	}
 	return o, nil
 }
 
@@ -149,6 +153,12 @@ func (n Node) Diff(o Observed) []Change {
 			add("taint", name, n.Taints[i].Value, true)
 		}
 	}
+	switch o.Value("leaving") {
+	case "yes":
+		changes = append(changes, Change{What: "cordoned", Old: "yes", New: "no", Why: "it was to leave, and stays"})
+	case "no":
+		changes = append(changes, Change{What: "annotation " + LeavingAnnotation, Old: "present", New: "absent"})
+	}
 	if len(changes) > 0 {
 		return changes
 	}
@@ -176,7 +186,7 @@ func presence(value string, there bool) string {
 	return value
 }
 
-// Apply waits until the node is there, and sets its labels and taints.
+// Apply waits until the node is there, and sets its labels and taints; one that was to leave is uncordoned.
 func (n Node) Apply(ctx context.Context, env *Env) error {
 	live, err := n.registered(ctx, env)
 	if err != nil {
@@ -186,24 +196,34 @@ func (n Node) Apply(ctx context.Context, env *Env) error {
 	if err != nil {
 		return err
 	}
-	// Controllers change taints, too; each time that one was faster, it is looked at again.
+	return changeNode(ctx, c, live, n.patch)
+}
+
+// changeNode changes a node by a patch (JSON merge patch) that is made of what it is, and holds for this version of it only; none changes nothing. Controllers change nodes, too: each time
+// that one was faster, it is looked at again.
+func changeNode(ctx context.Context, c *kube.Client, live *unstructured.Unstructured, patch func(live *unstructured.Unstructured) map[string]any) error {
+	ref := kube.RefOf(live)
 	for range 5 {
-		patch, err := json.Marshal(n.patch(live))
+		change := patch(live)
+		if change == nil {
+			return nil
+		}
+		b, err := json.Marshal(change)
 		if err != nil {
 			return err
 		}
-		_, err = c.Patch(ctx, n.ref(), types.MergePatchType, patch)
+		_, err = c.Patch(ctx, ref, types.MergePatchType, b)
 		if !kube.IsConflict(err) {
 			if err != nil {
-				return passing(fmt.Errorf("changing the node %s: %w", n.Name, err))
+				return passing(fmt.Errorf("changing the node %s: %w", ref.Name, err))
 			}
 			return nil
 		}
-		if live, err = c.Get(ctx, n.ref()); err != nil {
-			return passing(fmt.Errorf("reading the node %s: %w", n.Name, err))
+		if live, err = c.Get(ctx, ref); err != nil {
+			return passing(fmt.Errorf("reading the node %s: %w", ref.Name, err))
 		}
 	}
-	return TransientError{fmt.Errorf("the node %s changes all the time; its labels and taints could not be set", n.Name)}
+	return TransientError{fmt.Errorf("the node %s changes all the time, so it could not be changed", ref.Name)}
 }
 
 // registered waits until the node is there.
@@ -249,7 +269,7 @@ func (n Node) look(ctx context.Context, env *Env) (*unstructured.Unstructured, e
 	return live, passing(err)
 }
 
-// patch is what changes a node (JSON merge patch): labels and annotations that are null go. The list of taints is one value, which is that of this very version of the node.
+// patch is what changes the node (JSON merge patch): labels and annotations that are null go. The list of taints is one value, which is that of this very version of the node.
 func (n Node) patch(live *unstructured.Unstructured) map[string]any {
 	was := live.GetAnnotations()
 	labels := map[string]any{}
@@ -277,9 +297,13 @@ func (n Node) patch(live *unstructured.Unstructured) map[string]any {
 	if len(n.Taints) > 0 {
 		annotations[taintsAnnotation] = strings.Join(n.taintNames(), ",")
 	}
+	spec := map[string]any{"taints": taints}
+	if isLeaving(live) {
+		annotations[LeavingAnnotation], spec["unschedulable"] = nil, nil
+	}
 	return map[string]any{
 		"metadata": map[string]any{"resourceVersion": live.GetResourceVersion(), "labels": labels, "annotations": annotations},
-		"spec":     map[string]any{"taints": taints},
+		"spec":     spec,
 	}
 }
 

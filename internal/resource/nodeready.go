@@ -62,6 +62,14 @@ func nodeReady(node *unstructured.Unstructured) (ready bool, why string) {
 	return false, reason + ": " + message
 }
 
+// silence is what is said of a node whose kubelet says nothing any more; empty of one that speaks, ready or not.
+func silence(node *unstructured.Unstructured) string {
+	if status, reason, message := condition(node, "Ready"); status == "Unknown" {
+		return join(reason, message)
+	}
+	return ""
+}
+
 // condition is one of the conditions of an object; its status is empty if it has none of that type.
 func condition(u *unstructured.Unstructured, kind string) (status, reason, message string) {
 	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -60,13 +61,25 @@ func (o operator) judged(t *testing.T) {
 	o.runtime(t, "m6", "k8s.io", v)
 	o.on(t, "m6", kubeletUnits+"sysctl -qw net.ipv4.ip_forward=1; mkdir -p /etc/cni/net.d /root/patches; echo 'failCgroupV1: false' >/root/patches/kubeletconfiguration.yaml") // local machines may have these
 	// What docs/operating.md names: a line in /etc/hosts, and what the network of Pods wants.
-	o.on(t, "m6", "echo '"+o.address(t, "m1")+" api.e2e.internal' >>/etc/hosts")
+	var join struct {
+		Command string `json:"command"`
+		Hosts   string `json:"hosts"`
+	}
+	if out := o.must(t, "join-command", "--ttl", "10m", "--output", "json"); json.Unmarshal([]byte(out), &join) != nil || !strings.HasPrefix(join.Command, "kubeadm join api.e2e.internal:6443 --token ") {
+		t.Fatalf("join-command says %s", out)
+	}
+	o.on(t, "m6", "echo '"+join.Hosts+"' >>/etc/hosts")
 	o.on(t, "m6", "cat >/etc/cni/net.d/10-flannel.conflist <<'END'\n"+o.on(t, "m5", "cat /etc/cni/net.d/10-flannel.conflist")+"\nEND")
-	join := o.on(t, "m1", "kubeadm token create --ttl 10m --print-join-command 2>/dev/null")
-	o.on(t, "m6", join+" --patches=/root/patches"+passedOver+" 2>&1")
+	o.on(t, "m6", join.Command+" --patches=/root/patches"+passedOver+" 2>&1")
 	o.eventually(t, "the node of m6 to be ready", kubectl+"get node m6 --no-headers | grep -cw Ready", "1")
 	o.kube(t, "-n kube-system rollout status daemonset/kube-proxy --timeout=90s")
 	o.kube(t, "-n kube-flannel rollout status daemonset/kube-flannel-ds --timeout=90s")
+	if got := o.on(t, "m1", "kubeadm token list 2>/dev/null"); !strings.Contains(got, `Asked for by "kubewright join-command"`) {
+		t.Errorf("kubeadm knows these tokens:\n%s", got)
+	}
+	if r := run(t, "grep", "--recursive", "--fixed-strings", "--files-with-matches", "--devices=skip", strings.Fields(join.Command)[4], o.home, o.dir); r.code != 1 {
+		t.Errorf("the token to join with is on the operator's disk:\n%s%s", r.stdout, r.stderr)
+	}
 	if got := o.must(t, "status"); !strings.Contains(got, "m6: the cluster has this node, and the cluster file has no host of that name") {
 		t.Errorf("status says nothing of m6:\n%s", got)
 	}

@@ -115,6 +115,7 @@ func TestCluster(t *testing.T) {
 	}
 	o.secrets(t, said+made.stdout+made.stderr)
 	o.workloads(t, "m4", "m5")
+	o.emptied(t)
 	o.seen(t)
 	o.judged(t)
 	o.clusterDrift(t)

@@ -1,5 +1,5 @@
-// Package fake is a Kubernetes API in memory, over TLS as a real one, for tests: it keeps objects, applies and patches them, and fails as it is told. It gives no defaults, checks
-// nothing, and owns no fields: what is applied is merged into what is there, lists as a whole.
+// Package fake is a Kubernetes API in memory, over TLS as a real one, for tests: it keeps objects, applies and patches them, evicts Pods, and fails as it is told. It gives no defaults,
+// checks nothing, and owns no fields: what is applied is merged into what is there, lists as a whole.
 package fake
 
 import (
@@ -10,6 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
@@ -45,6 +48,7 @@ type Failure struct {
 	Code    int
 	Reason  metav1.StatusReason
 	Message string
+	Details *metav1.StatusDetails
 }
 
 // token that requests have to bear.
@@ -152,7 +156,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	if failure != nil {
 		w.WriteHeader(failure.Code)
 		o = map[string]any{
-			"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": failure.Code, "reason": failure.Reason, "message": failure.Message,
+			"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": failure.Code, "reason": failure.Reason, "message": failure.Message, "details": failure.Details,
 		}
 	}
 	_ = json.NewEncoder(w).Encode(o)
@@ -160,7 +164,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) answer(r *http.Request) (map[string]any, *Failure) {
 	if r.Header.Get("Authorization") != "Bearer "+token {
-		return nil, &Failure{http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"}
+		return nil, &Failure{Code: http.StatusUnauthorized, Reason: metav1.StatusReasonUnauthorized, Message: "Unauthorized"}
 	}
 	if a.fail != nil {
 		if f := a.fail(r); f != nil {
@@ -169,36 +173,56 @@ func (a *API) answer(r *http.Request) (map[string]any, *Failure) {
 	}
 	ref, ok := refOf(r.URL.Path)
 	if !ok {
-		return nil, &Failure{http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource"}
+		return nil, &Failure{Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound, Message: "the server could not find the requested resource"}
 	}
 	there := a.objects[ref]
 	switch {
 	case r.Method == http.MethodGet && ref.Name == "":
-		return a.list(ref, r.URL.Query().Get("labelSelector"))
+		return a.list(ref, r.URL.Query())
 	case r.Method == http.MethodPatch && r.Header.Get("Content-Type") == "application/apply-patch+yaml" || r.Method == http.MethodPatch && there != nil:
 		return a.patch(r, ref, there)
 	case there == nil:
-		return nil, &Failure{http.StatusNotFound, metav1.StatusReasonNotFound, ref.String() + " not found"}
+		return nil, &Failure{Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound, Message: ref.String() + " not found"}
+	case r.Method == http.MethodPost && path.Base(r.URL.Path) == "eviction":
+		return a.evict(r, ref, there)
 	case r.Method == http.MethodDelete:
-		delete(a.objects, ref)
+		var o metav1.DeleteOptions
+		if err := json.NewDecoder(r.Body).Decode(&o); err != nil {
+			return nil, &Failure{Code: http.StatusBadRequest, Reason: metav1.StatusReasonBadRequest, Message: err.Error()}
+		}
+		return a.remove(ref, there, o)
 	}
 	return there, nil
 }
 
-func (a *API) list(of kube.Ref, selector string) (map[string]any, *Failure) {
-	s, err := labels.Parse(selector)
+func (a *API) list(of kube.Ref, query url.Values) (map[string]any, *Failure) {
+	s, err := labels.Parse(query.Get("labelSelector"))
+	var f fields.Selector
+	if err == nil {
+		f, err = fields.ParseSelector(query.Get("fieldSelector"))
+	}
 	if err != nil {
-		return nil, &Failure{http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()}
+		return nil, &Failure{Code: http.StatusBadRequest, Reason: metav1.StatusReasonBadRequest, Message: err.Error()}
 	}
 	items := []any{}
 	for _, r := range slices.SortedFunc(maps.Keys(a.objects), func(a, b kube.Ref) int { return strings.Compare(a.String(), b.String()) }) {
 		u := unstructured.Unstructured{Object: a.objects[r]}
-		if r.APIVersion == of.APIVersion && r.Kind == of.Kind && (of.Namespace == "" || r.Namespace == of.Namespace) && s.Matches(labels.Set(u.GetLabels())) {
+		if r.APIVersion == of.APIVersion && r.Kind == of.Kind && (of.Namespace == "" || r.Namespace == of.Namespace) && s.Matches(labels.Set(u.GetLabels())) && f.Matches(values(u)) {
 			items = append(items, u.Object)
 		}
 	}
 	return map[string]any{"apiVersion": of.APIVersion, "kind": of.Kind + "List", "items": items}, nil
 }
+
+// values are the fields of an object by their paths: "spec.nodeName".
+type values unstructured.Unstructured
+
+func (v values) Get(path string) string {
+	s, _, _ := unstructured.NestedString(v.Object, strings.Split(path, ".")...)
+	return s
+}
+
+func (v values) Has(path string) bool { return v.Get(path) != "" }
 
 func (a *API) patch(r *http.Request, ref kube.Ref, there map[string]any) (map[string]any, *Failure) {
 	b, err := io.ReadAll(r.Body)
@@ -210,11 +234,11 @@ func (a *API) patch(r *http.Request, ref kube.Ref, there map[string]any) (map[st
 		err = json.Unmarshal(b, &u.Object)
 	}
 	if err != nil {
-		return nil, &Failure{http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()}
+		return nil, &Failure{Code: http.StatusBadRequest, Reason: metav1.StatusReasonBadRequest, Message: err.Error()}
 	}
 	is := unstructured.Unstructured{Object: there}
 	if v := u.GetResourceVersion(); v != "" && v != is.GetResourceVersion() {
-		return nil, &Failure{http.StatusConflict, metav1.StatusReasonConflict, "the object has been modified"}
+		return nil, &Failure{Code: http.StatusConflict, Reason: metav1.StatusReasonConflict, Message: "the object has been modified"}
 	}
 	var o map[string]any
 	if there != nil {
