@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -12,8 +11,8 @@ import (
 const maxRange = 10_000
 
 var (
-	rangeInBrackets = regexp.MustCompile(`^([^\[\]]*)\[([0-9]+)-([0-9]+)\]([^\[\]]*)$`)
-	rangeOfIPs      = regexp.MustCompile(`^([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)$`)
+	rangeInBrackets = form(`^([^\[\]]*)\[([0-9]+)-([0-9]+)\]([^\[\]]*)$`)
+	rangeOfIPs      = form(`^([0-9a-fA-F.:]+)-([0-9a-fA-F.:]+)$`)
 )
 
 // expand writes out a range: "worker[001-200]", "10.0.0.[11-13]". Numbers are as long as the first is written. A text without a range stands for itself.
@@ -21,7 +20,7 @@ func expand(s string) ([]string, error) {
 	if !strings.ContainsAny(s, "[]") {
 		return []string{s}, nil
 	}
-	m := rangeInBrackets.FindStringSubmatch(s)
+	m := rangeInBrackets().FindStringSubmatch(s)
 	if m == nil {
 		return nil, fmt.Errorf("%q is no range", s)
 	}
@@ -48,13 +47,13 @@ func expand(s string) ([]string, error) {
 
 // expandAddress writes out a range of addresses, which may cross the borders of its numbers: "10.0.0.200-10.0.1.30" besides the form of expand.
 func expandAddress(s string) ([]string, error) {
-	m := rangeOfIPs.FindStringSubmatch(s)
+	m := rangeOfIPs().FindStringSubmatch(s)
 	if m == nil {
 		return expand(s)
 	}
 	from, err1 := netip.ParseAddr(m[1])
 	to, err2 := netip.ParseAddr(m[2])
-	if err1 != nil && err2 != nil && dnsName.MatchString(s) && strings.Trim(s, "0123456789.-") != "" {
+	if err1 != nil && err2 != nil && dnsName().MatchString(s) && strings.Trim(s, "0123456789.-") != "" {
 		return []string{s}, nil // a name, such as db-1
 	}
 	if err1 != nil || err2 != nil || from.Is4() != to.Is4() {

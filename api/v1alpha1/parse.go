@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -33,7 +32,7 @@ func Parse(name string, content []byte) (*Cluster, error) {
 }
 
 // yamlLine is where a YAML parser says that something is wrong.
-var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+var yamlLine = form(`line (\d+): (.*)`)
 
 // read makes a tree of a file, or says why not.
 func (d *document) read(content []byte) *yaml.Node {
@@ -56,7 +55,7 @@ func (d *document) read(content []byte) *yaml.Node {
 		}
 	}
 	wrong := strings.TrimPrefix(err.Error(), "yaml: ")
-	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+	if m := yamlLine().FindStringSubmatch(err.Error()); m != nil {
 		if line, err := strconv.Atoi(m[1]); err == nil {
 			d.positions[""] = position{line, 1}
 			wrong = m[2]

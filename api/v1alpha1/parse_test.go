@@ -192,7 +192,7 @@ func TestDataDirOfEtcd(t *testing.T) {
 func TestOwned(t *testing.T) {
 	for name, list := range map[string][]owned{"etcd": etcdFlags, "API server": apiServerFlags, "controller manager": controllerManagerFlags, "scheduler": managerFlags} {
 		for _, o := range list {
-			if !flagName.MatchString(strings.TrimRight(o.name, "-*")) {
+			if !flagName().MatchString(strings.TrimRight(o.name, "-*")) {
 				t.Errorf("%s: %q is no flag", name, o.name)
 			}
 		}

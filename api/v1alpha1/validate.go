@@ -27,19 +27,19 @@ type validation struct {
 
 // Forms of names, as Kubernetes has them (apimachinery's util/validation), and of others.
 var (
-	dnsLabel     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	dnsName      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$`)
-	labelName    = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
-	userName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
-	ownerName    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$`)
-	bastionForm  = regexp.MustCompile(`^([^@\s]+@)?(\[[0-9a-fA-F:]+\]|[^@:\s\[\]]+)(:[0-9]{1,5})?$`)
-	packageName  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) // Debian Policy 5.6.1
-	moduleName   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	sysctlName   = regexp.MustCompile(`^[a-z0-9_-]+([./][A-Za-z0-9_:*-]+)+$`)
-	octalMode    = regexp.MustCompile(`^0?[0-7]{3,4}$`)
-	journalBytes = regexp.MustCompile(`^[1-9][0-9]*[KMGT]$`)
-	registryHost = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$`)
-	envName      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	dnsLabel     = form(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	dnsName      = form(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$`)
+	labelName    = form(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+	userName     = form(`^[A-Za-z_][A-Za-z0-9_.-]{0,31}$`)
+	ownerName    = form(`^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$`)
+	bastionForm  = form(`^([^@\s]+@)?(\[[0-9a-fA-F:]+\]|[^@:\s\[\]]+)(:[0-9]{1,5})?$`)
+	packageName  = form(`^[a-z0-9][a-z0-9+.-]+$`) // Debian Policy 5.6.1
+	moduleName   = form(`^[A-Za-z0-9_-]+$`)
+	sysctlName   = form(`^[a-z0-9_-]+([./][A-Za-z0-9_:*-]+)+$`)
+	octalMode    = form(`^0?[0-7]{3,4}$`)
+	journalBytes = form(`^[1-9][0-9]*[KMGT]$`)
+	registryHost = form(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$`)
+	envName      = form(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 func (v *validation) check(c *Cluster) {
@@ -49,7 +49,7 @@ func (v *validation) check(c *Cluster) {
 	if c.Kind != Kind {
 		v.wrongOrMissing("kind", c.Kind, Kind)
 	}
-	if !dnsLabel.MatchString(c.Name) {
+	if !dnsLabel().MatchString(c.Name) {
 		v.wrongOrMissing("name", c.Name, "a DNS label: lower-case letters, digits and -, at most 63")
 	}
 	v.checkSSH("ssh", c.SSH)
@@ -81,8 +81,8 @@ func (v *validation) wrongOrMissing(field, value, want string) {
 }
 
 // matches says what is wrong with a value that is given and not of a form.
-func (v *validation) matches(field, value string, form *regexp.Regexp, want string) {
-	if value != "" && !form.MatchString(value) {
+func (v *validation) matches(field, value string, like func() *regexp.Regexp, want string) {
+	if value != "" && !like().MatchString(value) {
 		v.say(field, want, "%q cannot be meant", shown(field, value))
 	}
 }
@@ -126,7 +126,7 @@ func (v *validation) checkBastion(field, value string) {
 	}
 	all := strings.Split(value, ",")
 	for i, b := range all {
-		m := bastionForm.FindStringSubmatch(b)
+		m := bastionForm().FindStringSubmatch(b)
 		if m == nil {
 			v.say(field, want, "%q cannot be meant", b)
 			continue
@@ -288,7 +288,7 @@ func (v *validation) expandHost(field string, h Host) []Host {
 	return list
 }
 
-func (v *validation) expandField(field, value string, expand func(string) ([]string, error), form *regexp.Regexp, want string) []string {
+func (v *validation) expandField(field, value string, expand func(string) ([]string, error), like func() *regexp.Regexp, want string) []string {
 	if value == "" {
 		v.wrongOrMissing(field, "", want)
 		return nil
@@ -300,7 +300,7 @@ func (v *validation) expandField(field, value string, expand func(string) ([]str
 	}
 	for _, one := range list {
 		// Linux takes 64 characters for a host name, and Kubernetes 63 for the label that holds it.
-		if len(one) > 63 || !form.MatchString(one) {
+		if len(one) > 63 || !like().MatchString(one) {
 			v.say(field, want, "%q cannot be meant", one)
 			return nil
 		}
@@ -326,7 +326,7 @@ func (v *validation) expandAddressField(field, value string) []string {
 			continue
 		}
 		// What looks like an address and is none, 10.0.0.256, must not be taken for a name.
-		if len(one) > 253 || !dnsName.MatchString(one) || strings.Trim(one, "0123456789.") == "" {
+		if len(one) > 253 || !dnsName().MatchString(one) || strings.Trim(one, "0123456789.") == "" {
 			v.say(field, want, "%q cannot be meant", one)
 			return nil
 		}
@@ -348,7 +348,7 @@ func (v *validation) checkQualified(field, name string) {
 	if !found {
 		prefix, short = "", name
 	}
-	if found && (len(prefix) > 253 || !dnsName.MatchString(prefix)) || !labelName.MatchString(short) {
+	if found && (len(prefix) > 253 || !dnsName().MatchString(prefix)) || !labelName().MatchString(short) {
 		v.say(field, "[prefix/]name: the prefix a DNS name, the name at most 63 letters, digits, -, _ and .", "%q cannot be meant", name)
 	}
 }
@@ -435,7 +435,7 @@ func (v *validation) checkTimeSync(t TimeSync) {
 
 func isAddressOrName(s string) bool {
 	_, err := netip.ParseAddr(s)
-	return err == nil || dnsName.MatchString(s) && strings.Trim(s, "0123456789.") != ""
+	return err == nil || dnsName().MatchString(s) && strings.Trim(s, "0123456789.") != ""
 }
 
 func (v *validation) checkRuntime(r Runtime) {
@@ -473,7 +473,7 @@ func isPlace(p string) bool {
 func (v *validation) checkRegistries(list []Registry) {
 	for i, r := range list {
 		at := fmt.Sprintf("registries[%d]", i)
-		if !registryHost.MatchString(r.Host) {
+		if !registryHost().MatchString(r.Host) {
 			v.wrongOrMissing(at+".host", withoutSecrets(r.Host), "a host as in image names, such as registry.example:5000")
 		}
 		if slices.ContainsFunc(list[:i], func(o Registry) bool { return o.Host == r.Host && r.Host != "" }) {

@@ -2,13 +2,12 @@ package v1alpha1
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-var flagName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+var flagName = form(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // owned is something that Kubewright sets itself, because other parts of the cluster rely on it.
 type owned struct {
@@ -167,7 +166,7 @@ var (
 func (v *validation) checkArgs(field string, args map[string]string, own []owned) {
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		at := join(field, name)
-		if !flagName.MatchString(name) {
+		if !flagName().MatchString(name) {
 			v.say(at, "the name of a flag without dashes before it, such as v", "%q cannot be meant", name)
 		}
 		if strings.ContainsFunc(args[name], unicode.IsControl) {

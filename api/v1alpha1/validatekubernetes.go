@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,10 +17,10 @@ const mostPods = 1000
 
 // Forms of what Kubernetes is told.
 var (
-	versionForm  = regexp.MustCompile(`^v1\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$`)
-	quantityForm = regexp.MustCompile(`^([0-9]{1,18}|[0-9]{1,9}\.[0-9]{1,9})(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$`) // without exponents, which can make numbers of any length
-	percentForm  = regexp.MustCompile(`^(100|[0-9]{1,2}(\.[0-9]{1,6})?)%$`)
-	resourceForm = regexp.MustCompile(`^(\*\.\*|(\*|[a-z][a-z0-9-]*(/[a-z]+)?)(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?)$`)
+	versionForm  = form(`^v1\.(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$`)
+	quantityForm = form(`^([0-9]{1,18}|[0-9]{1,9}\.[0-9]{1,9})(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$`) // without exponents, which can make numbers of any length
+	percentForm  = form(`^(100|[0-9]{1,2}(\.[0-9]{1,6})?)%$`)
+	resourceForm = form(`^(\*\.\*|(\*|[a-z][a-z0-9-]*(/[a-z]+)?)(\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?)?)$`)
 )
 
 // checkKubernetes checks what is said of Kubernetes, in the light of defaults where things have to fit together.
@@ -68,7 +67,7 @@ func (v *validation) checkEndpoint(e Endpoint) {
 	last := e.Name[strings.LastIndex(e.Name, ".")+1:]
 	switch {
 	case !v.stated(field) && v.hasProblem("name"): // which it is made of
-	case len(e.Name) > 253 || !dnsName.MatchString(e.Name) || last == e.Name || strings.Trim(last, "0123456789") == "":
+	case len(e.Name) > 253 || !dnsName().MatchString(e.Name) || last == e.Name || strings.Trim(last, "0123456789") == "":
 		v.say(field, want, "%q cannot be meant", e.Name)
 	case slices.ContainsFunc(v.hosts, func(h Host) bool { return h.Name == e.Name || h.Address == e.Name }):
 		v.say(field, "a name of its own", "%s is a host", e.Name)
@@ -151,7 +150,7 @@ func (v *validation) checkKubelet(c *Cluster) {
 	for _, signal := range slices.Sorted(maps.Keys(k.EvictionHard)) {
 		at := join("kubelet.evictionHard", signal)
 		oneOf(v, at, signal, evictionSignals...)
-		if value := k.EvictionHard[signal]; !percentForm.MatchString(value) {
+		if value := k.EvictionHard[signal]; !percentForm().MatchString(value) {
 			if q, ok := v.quantity(at, value, "an amount or a percentage, such as 500Mi or 10%"); ok && q.Sign() <= 0 {
 				v.say(at, "more than 0, or 0% for no threshold", "%q is no threshold", value)
 			}
@@ -229,7 +228,7 @@ func (v *validation) checkEncryption(e Encryption) {
 		case r == "":
 			v.wrongOrMissing(at, r, want)
 		// The API server refuses these (pkg/apis/apiserver/validation of k8s.io/apiserver v0.37).
-		case !resourceForm.MatchString(r) || slices.Contains([]string{"*", "apiserveripinfo", "serviceipallocations", "servicenodeportallocations"}, r):
+		case !resourceForm().MatchString(r) || slices.Contains([]string{"*", "apiserveripinfo", "serviceipallocations", "servicenodeportallocations"}, r):
 			v.say(at, want, "%q cannot be meant", r)
 		case slices.Contains(e.Resources[:i], r):
 			v.say(at, "", "%s is given twice", r)
@@ -269,7 +268,7 @@ func (v *validation) quantity(field, value, want string) (resource.Quantity, boo
 		v.wrongOrMissing(field, value, want)
 		return resource.Quantity{}, false
 	}
-	if quantityForm.MatchString(value) {
+	if quantityForm().MatchString(value) {
 		if q, err := resource.ParseQuantity(value); err == nil {
 			return q, true
 		}

@@ -211,42 +211,56 @@ func (g *gathering) systemd(f *facts.Host) {
 		number = number[:end]
 	}
 	f.Systemd, _ = strconv.Atoi(number)
-	active, err := g.env.Systemd.Active(g.ctx, slices.Concat(clocks, carriers, []string{resolver})...)
+	names := slices.Concat(clocks, carriers, []string{resolver, firewalld}, otherFirewalls)
+	found, err := g.env.Systemd.Units(g.ctx, names...)
 	g.note(err)
-	f.Resolver = slices.Contains(active, resolver)
-	f.Clocks = among(clocks, active)
-	f.Carries = among(carriers, active)
+	units := map[string]resource.UnitState{}
+	for i, u := range found {
+		units[names[i]] = u
+	}
+	f.Resolver = len(active([]string{resolver}, units)) > 0
+	f.Clocks = active(clocks, units)
+	f.Carries = active(carriers, units)
 	// A firewall that is stopped for a moment is still the machine's: what it lets in would be shut out with its next start.
 	switch {
-	case g.used("firewalld.service"):
+	case g.used(firewalld, units):
 		f.Firewall = "firewalld"
 	case g.there("/usr/sbin/ufw") && strings.Contains(g.text("/etc/ufw/ufw.conf"), "ENABLED=yes"):
 		f.Firewall = "ufw"
 	}
 	for _, unit := range otherFirewalls {
-		if g.used(unit) {
+		if g.used(unit, units) {
 			f.OtherFirewalls = append(f.OtherFirewalls, unit)
 		}
 	}
 }
 
-// among are those of some units that are active, in order.
-func among(units, active []string) []string {
+// active are those of some units that are active, in order. What another of them is an alias of is not named twice.
+func active(names []string, units map[string]resource.UnitState) []string {
 	var found []string
-	for _, unit := range units {
-		if slices.Contains(active, unit) {
-			found = append(found, unit)
+	for _, name := range names {
+		if u := units[name]; u.Active == "active" && u.Name == name {
+			found = append(found, name)
 		}
 	}
 	return found
 }
 
-// used says whether a unit is active, or will be after a restart.
-func (g *gathering) used(unit string) bool {
-	u, err := g.env.Systemd.Unit(g.ctx, unit)
+// used says whether a unit is active, or will be after a restart. One that is not there is neither, as it is on most machines, and need not be asked for.
+func (g *gathering) used(name string, units map[string]resource.UnitState) bool {
+	switch u := units[name]; {
+	case u.Active == "active":
+		return true
+	case u.Load == "not-found":
+		return false
+	}
+	u, err := g.env.Systemd.Unit(g.ctx, name)
 	g.note(err)
-	return u.Active == "active" || u.File == "enabled"
+	return u.File == "enabled"
 }
+
+// firewalld is the unit of the firewall that can be asked to let something in.
+const firewalld = "firewalld.service"
 
 // otherFirewalls are units that load rules which nobody can be asked to add to.
 var otherFirewalls = []string{"nftables.service", "netfilter-persistent.service", "iptables.service"}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -28,12 +29,17 @@ func gather(t *testing.T, files map[string]string, units ...string) facts.Host {
 			t.Fatal(err)
 		}
 	}
+	declare(m, units)
+	f, _ := Gather(t.Context(), env) // of this machine in memory, some cannot be found out
+	return f
+}
+
+// declare makes units that are there: "enabled NAME", "active NAME", "disabled NAME".
+func declare(m *fake.Machine, units []string) {
 	for _, u := range units {
 		is, name, _ := strings.Cut(u, " ")
 		m.DeclareUnit(name, is == "active", is == "enabled")
 	}
-	f, _ := Gather(t.Context(), env) // of this machine in memory, some cannot be found out
-	return f
 }
 
 func TestFirewalls(t *testing.T) {
@@ -59,6 +65,75 @@ func TestFirewalls(t *testing.T) {
 		if f.Firewall != c.want || !slices.Equal(f.OtherFirewalls, c.others) {
 			t.Errorf("%s: the firewall is %q, others are %q; want %q, %q", c.name, f.Firewall, f.OtherFirewalls, c.want, c.others)
 		}
+	}
+}
+
+// oneByOne is a systemd that remembers which units were asked for each by itself.
+type oneByOne struct {
+	resource.Systemd
+	asked []string
+}
+
+func (s *oneByOne) Unit(ctx context.Context, name string) (resource.UnitState, error) {
+	s.asked = append(s.asked, name)
+	return s.Systemd.Unit(ctx, name)
+}
+
+// aliases is a systemd to which all that is called like one unit is that unit.
+type aliases struct {
+	resource.Systemd
+	prefix, unit string
+}
+
+func (s aliases) Units(ctx context.Context, names ...string) ([]resource.UnitState, error) {
+	var own []string
+	for _, name := range names {
+		if strings.HasPrefix(name, s.prefix) {
+			name = s.unit
+		}
+		own = append(own, name)
+	}
+	return s.Systemd.Units(ctx, own...)
+}
+
+// Most machines have none of the units that are looked for. Only of those that are there and do not run it is asked whether they are enabled.
+func TestUnitsAreAskedForAtOnce(t *testing.T) {
+	for _, c := range []struct{ units, asked []string }{
+		{nil, nil},
+		{[]string{"active firewalld.service", "active iptables.service", "enabled docker.service"}, nil},
+		{[]string{"disabled firewalld.service", "enabled nftables.service"}, []string{"firewalld.service", "nftables.service"}},
+	} {
+		m := fake.New("m", nil)
+		env := m.Env(nil)
+		if err := env.Files.Mkdir("/run/systemd/system", resource.Attributes{Mode: 0o755}); err != nil {
+			t.Fatal(err)
+		}
+		declare(m, c.units)
+		s := &oneByOne{Systemd: env.Systemd}
+		env.Systemd = s
+		_, _ = Gather(t.Context(), env) // of this machine in memory, some cannot be found out
+		if !slices.Equal(s.asked, c.asked) {
+			t.Errorf("%q: asked for %q, want %q", c.units, s.asked, c.asked)
+		}
+	}
+}
+
+// Distributions give the unit of one program the names that it has in others: it is one nevertheless.
+func TestAliasesOfUnits(t *testing.T) {
+	m := fake.New("m", nil)
+	env := m.Env(nil)
+	declare(m, []string{"active chrony.service", "active netfilter-persistent.service"})
+	if err := env.Files.Mkdir("/run/systemd/system", resource.Attributes{Mode: 0o755}); err != nil {
+		t.Fatal(err)
+	}
+	env.Systemd = aliases{env.Systemd, "chrony", "chrony.service"}
+	env.Systemd = aliases{env.Systemd, "iptables", "netfilter-persistent.service"}
+	f, _ := Gather(t.Context(), env) // of this machine in memory, some cannot be found out
+	if want := []string{"chrony.service"}; !slices.Equal(f.Clocks, want) {
+		t.Errorf("the clocks are %q, want %q", f.Clocks, want)
+	}
+	if want := []string{"netfilter-persistent.service", "iptables.service"}; !slices.Equal(f.OtherFirewalls, want) {
+		t.Errorf("the firewalls are %q, want %q", f.OtherFirewalls, want)
 	}
 }
 

@@ -37,6 +37,7 @@ type LaunchOptions struct {
 	Patience time.Duration
 
 	home string // where the program is in place; Home if empty
+	self string // what says whose process the shell is; /proc/self/status if empty
 }
 
 // Launch starts an agent on a host, as root, and returns the stream to it. The agent ends when the stream does.
@@ -51,6 +52,9 @@ func Launch(ctx context.Context, c *ssh.Client, o LaunchOptions) (*Stream, error
 	}
 	if o.home == "" {
 		o.home = Home
+	}
+	if o.self == "" {
+		o.self = "/proc/self/status"
 	}
 	host, stream, err := probe(ctx, c, o, false)
 	// What is in place may have been removed since, by the agent of another version, or be broken in a way that its size does not show.

@@ -47,7 +47,7 @@ func probe(ctx context.Context, c *ssh.Client, o LaunchOptions, anew bool) (prob
 	if anew {
 		digest = "none"
 	}
-	v.send(fmt.Sprintf("t=%s home=%s digest=%s size=%d need=%d\n%s", token, o.home, digest, o.Binary.Size, o.Binary.room(), probeScript))
+	v.send(fmt.Sprintf("t=%s home=%s digest=%s size=%d need=%d self=%s\n%s", token, o.home, digest, o.Binary.Size, o.Binary.room(), o.self, probeScript))
 	said, stream, err := v.listen(ctx)
 	if stream != nil {
 		return probed{}, stream, nil

@@ -1,6 +1,9 @@
 # Starts an agent on a host if its program is in place, and says what has to be known to upload it if not; for any POSIX shell. One line a
 # fact, begun by a token, so that nothing else that is printed there is taken for one. Set before: t (token), home, digest, size and need (bytes
-# of the program, and free to unpack it). The argument begins the names of directories for uploads.
+# of the program, and free to unpack it), and self (the status of this process, as proc(5) has it). The argument begins the names of directories
+# for uploads.
+#
+# Where the program is in place, one other is started before it: stat. Starting programs is most of what this costs a host.
 scratch=$1
 LC_ALL=C
 export LC_ALL
@@ -11,17 +14,31 @@ say() { echo; echo "$t $*"; }
 # systems that do not keep such promises. Its digest is not: that would cost every run of every host 0.05 s (26 MB, on a fast processor; starting
 # the agent takes 0.005 s) to find what shows anyway. A program that does not start is uploaded again.
 trusted() {
-	# The directories may be links to another disk. In each mode, neither 020 nor 002 may be set.
-	case "$(stat -L -c "%u %f" "${home%/*}" "$home" 2>/dev/null) $(stat -c "%u %f %s" "$home/$digest" 2>/dev/null)" in
-	"0 4"?[02468ace][014589cd]"
-0 4"?[02468ace][014589cd]" 0 8"?[02468ace][014589cd]" $size") return 0 ;;
+	# The directories may be links to another disk; the program may not. In each mode, neither 020 nor 002 may be set. The sizes of the directories
+	# do not matter; "*" cannot stand for a line besides, since stat prints three.
+	[ ! -h "$home/$digest" ] || return 1
+	case "$(stat -L -c "%u %f %s" "${home%/*}" "$home" "$home/$digest" 2>/dev/null)" in
+	"0 4"?[02468ace][014589cd]" "*"
+0 4"?[02468ace][014589cd]" "*"
+0 8"?[02468ace][014589cd]" $size") return 0 ;;
 	esac
 	return 1
 }
 
+# The user by whose rights this runs (Uid: real, effective, …), as id -u says, too.
+user() {
+	uid=
+	{
+		while read -r what real effective rest; do
+			[ "$what" = Uid: ] && uid=$effective && break
+		done <"$self"
+	} 2>/dev/null
+	[ "$uid" ] || uid=$(id -u)
+}
+
 # All is read before it begins, and nothing stands after it: an agent goes on reading where this shell ends.
 main() {
-	uid=$(id -u)
+	user
 	say uid "$uid"
 	sudo=
 	command -v sudo >/dev/null 2>&1 && sudo=yes && say sudo

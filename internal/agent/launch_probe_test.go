@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,40 +28,46 @@ func TestFacts(t *testing.T) {
 
 // What is in place is started at once, if it can be trusted; otherwise it is uploaded.
 func TestLaunchInPlace(t *testing.T) {
-	type place struct{ dir, home, file string } // owner and mode of each, and size, as stat prints them
+	type place struct{ dir, home, file string } // owner, mode and size of each, as stat prints them
 	const size = "SIZE"
-	good := place{"0 41ed", "0 41ed", "0 81ed " + size}
+	good := place{"0 41ed 4096", "0 41ed 76", "0 81ed " + size}
 	for name, each := range map[string]struct {
 		place   place
 		uid     int
 		sudo    string
 		program string // in place; agentEchoes if empty
+		link    bool   // what is in place is a link to it
 		uploads bool
 	}{
 		"root":                 {place: good},
 		"sudo":                 {place: good, uid: 1000, sudo: sudoFree},
 		"sudo with a password": {place: good, uid: 1000, sudo: sudoWants},
-		"private":              {place: place{"0 41c0", "0 41e8", "0 81c0 " + size}},
-		"set-group-ID":         {place: place{"0 45ed", "0 45ed", "0 81ed " + size}},
+		"private":              {place: place{"0 41c0 0", "0 41e8 4096", "0 81c0 " + size}},
+		"set-group-ID":         {place: place{"0 45ed 4096", "0 45ed 4096", "0 81ed " + size}},
 		"does not start":       {place: good, program: "exit 126", uploads: true},
 		"does not start, sudo": {place: good, uid: 1000, sudo: sudoFree, program: "exit 126", uploads: true},
 		"nothing is known":     {uploads: true},
-		"somebody's dir":       {place: place{"1000 41ed", good.home, good.file}, uploads: true},
-		"anybody's dir":        {place: place{"0 43ff", good.home, good.file}, uploads: true},
-		"not a dir":            {place: place{"0 a1ff", good.home, good.file}, uploads: true},
-		"somebody's home":      {place: place{good.dir, "1000 41ed", good.file}, uploads: true},
-		"a group's home":       {place: place{good.dir, "0 41fd", good.file}, uploads: true},
+		"somebody's dir":       {place: place{"1000 41ed 4096", good.home, good.file}, uploads: true},
+		"anybody's dir":        {place: place{"0 43ff 4096", good.home, good.file}, uploads: true},
+		"not a dir":            {place: place{"0 a1ff 4096", good.home, good.file}, uploads: true},
+		"somebody's home":      {place: place{good.dir, "1000 41ed 4096", good.file}, uploads: true},
+		"a group's home":       {place: place{good.dir, "0 41fd 4096", good.file}, uploads: true},
 		"somebody's file":      {place: place{good.dir, good.home, "1000 81ed " + size}, uploads: true},
 		"a group's file":       {place: place{good.dir, good.home, "0 81fd " + size}, uploads: true},
 		"others' file":         {place: place{good.dir, good.home, "0 81ef " + size}, uploads: true},
 		"cut":                  {place: place{good.dir, good.home, "0 81ed 99"}, uploads: true},
-		"a link":               {place: place{good.dir, good.home, "0 a1ed " + size}, uploads: true},
+		"a link":               {place: good, link: true, uploads: true},
+		"not a file":           {place: place{good.dir, good.home, "0 41ed " + size}, uploads: true},
 		"odd":                  {place: place{good.dir, good.home, "0 x " + size}, uploads: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			h.script("id", fmt.Sprintf("echo %d", each.uid))
+			h.script("id", ">asked; echo 1000")
+			self := filepath.Join(h.dir, "self")
+			if err := os.WriteFile(self, fmt.Appendf(nil, "Name:\tsh\nUid:\t1000\t%d\t0\t0\nGid:\t5\t5\t5\t5\n", each.uid), 0o644); err != nil {
+				t.Fatal(err)
+			}
 			if each.sudo != "" {
 				h.script("sudo", each.sudo)
 			}
@@ -74,15 +81,33 @@ func TestLaunchInPlace(t *testing.T) {
 				program = agentEchoes
 			}
 			h.script("lib/home/"+b.Digest, program)
-			// -L -c FORMAT DIR HOME, -c FORMAT FILE, and of file systems, -f -c FORMAT DIR
+			if each.link {
+				if err := errors.Join(os.Rename(filepath.Join(home, b.Digest), filepath.Join(h.dir, "real")), os.Symlink("../../real", filepath.Join(home, b.Digest))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// -L -c FORMAT DIR HOME FILE, and of file systems, -f -c FORMAT DIR
 			if err := os.Remove(filepath.Join(h.dir, "stat")); err != nil {
 				t.Fatal(err)
 			}
-			h.script("stat", fmt.Sprintf(`case "$1" in -L) printf "%%s\n%%s\n" "%s" "%s" ;; -c) echo "%s" ;; *) echo 1000000 \* 4096 / 1024 ;; esac`,
+			h.script("stat", fmt.Sprintf(`case "$1" in -L) echo >>looked; printf "%%s\n%%s\n%%s\n" "%s" "%s" "%s" ;; *) echo 1000000 \* 4096 / 1024 ;; esac`,
 				each.place.dir, each.place.home, strings.ReplaceAll(each.place.file, size, fmt.Sprint(b.Size))))
+			if !each.uploads { // then it is started with no other program's help
+				for _, tool := range []string{"uname", "mkdir", "rm", "grep", "chmod", "head", "wc"} {
+					if err := os.Remove(filepath.Join(h.dir, tool)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
 			h.echoes(Launch(t.Context(), h.c, LaunchOptions{
-				Host: "h", Binary: b, Patience: 2 * time.Second, SudoPassword: h.secret, home: home,
+				Host: "h", Binary: b, Patience: 2 * time.Second, SudoPassword: h.secret, home: home, self: self,
 			}))
+			if _, err := os.Stat(filepath.Join(h.dir, "asked")); err == nil {
+				t.Error("who is logged in was asked of a program")
+			}
+			if looked, err := os.ReadFile(filepath.Join(h.dir, "looked")); !each.uploads && string(looked) != "\n" {
+				t.Errorf("it was looked %d times, %v; want once", len(looked), err)
+			}
 			if _, err := os.Stat(filepath.Join(h.dir, "uploaded")); (err == nil) != each.uploads {
 				t.Errorf("it was uploaded: %v, want %v", err == nil, each.uploads)
 			}

@@ -27,7 +27,8 @@ import (
 	"github.com/kubewright/kubewright/internal/ssh"
 )
 
-// host is an sshd on loopback that runs commands, in a directory and with few programs. Its user is not root.
+// host is an sshd on loopback that runs commands, in a directory and with few programs. Its user is not root, says its program id: LaunchOptions have to
+// have noSelf, or the kernel would be asked, which knows who runs the test.
 type host struct {
 	t     *testing.T
 	dir   string
@@ -37,6 +38,9 @@ type host struct {
 	mu     sync.Mutex
 	tokens []string // of starts
 }
+
+// noSelf is a file that is not there.
+const noSelf = "/proc/none"
 
 func newHost(t *testing.T, more ...string) *host {
 	t.Helper()
@@ -200,7 +204,8 @@ func (h *host) program(content string) *Binary {
 func (h *host) launch(b *Binary, password []byte) (*Stream, error) {
 	h.t.Helper()
 	return Launch(h.t.Context(), h.c, LaunchOptions{
-		Host: "h", Binary: b, Patience: 2 * time.Second, SudoPassword: func(context.Context, string) ([]byte, error) { return password, nil },
+		Host: "h", Binary: b, Patience: 2 * time.Second, self: noSelf,
+		SudoPassword: func(context.Context, string) ([]byte, error) { return password, nil },
 	})
 }
 
@@ -417,7 +422,7 @@ func TestLaunchEndsWithItsContext(t *testing.T) {
 		cancel()
 	})
 	start := time.Now()
-	if _, err := Launch(ctx, h.c, LaunchOptions{Host: "h", Binary: b}); !errors.Is(err, context.Canceled) || time.Since(start) > 4*time.Second {
+	if _, err := Launch(ctx, h.c, LaunchOptions{Host: "h", Binary: b, self: noSelf}); !errors.Is(err, context.Canceled) || time.Since(start) > 4*time.Second {
 		t.Errorf("after %s: %v", time.Since(start), err)
 	}
 	wg.Wait()

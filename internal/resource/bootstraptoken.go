@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"regexp"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,8 +36,11 @@ func (b BootstrapToken) Secrets() []string { return []string{BootstrapTokenSecre
 // OfCluster says that it is the cluster's.
 func (b BootstrapToken) OfCluster() {}
 
-// tokenForm is BootstrapTokenPattern of k8s.io/cluster-bootstrap/token/api.
-var tokenForm = regexp.MustCompile(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
+// splitToken divides a token that kubelets join with, if it is one: BootstrapTokenPattern of k8s.io/cluster-bootstrap/token/api of v1.37.1.
+func splitToken(token string) (id, secret string, ok bool) {
+	id, secret, ok = strings.Cut(token, ".")
+	return id, secret, ok && len(id) == 6 && len(secret) == 16 && strings.Trim(id+secret, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}
 
 // token asks for the token.
 func (b BootstrapToken) token(ctx context.Context, env *Env) (id, secret string, err error) {
@@ -48,11 +51,11 @@ func (b BootstrapToken) token(ctx context.Context, env *Env) (id, secret string,
 	if err != nil {
 		return "", "", fmt.Errorf("asking for the token that kubelets join with: %w", err)
 	}
-	parts := tokenForm.FindStringSubmatch(string(value))
-	if parts == nil {
+	id, secret, ok := splitToken(string(value))
+	if !ok {
 		return "", "", errors.New("the token that kubelets join with is not of the form ID.SECRET")
 	}
-	return parts[1], parts[2], nil
+	return id, secret, nil
 }
 
 // Letters of tokens (k8s.io/cluster-bootstrap/token/api), and how many there are of them in both parts.

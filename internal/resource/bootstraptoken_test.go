@@ -69,3 +69,17 @@ func TestBootstrapToken(t *testing.T) {
 		t.Errorf("a token that is none: %v", err)
 	}
 }
+
+func TestWhatIsNoBootstrapToken(t *testing.T) {
+	_, env, api := withAPI(t)
+	b := resource.BootstrapToken{API: api}
+	for _, token := range []string{
+		"", "abcdef", "abcdef.", ".0123456789abcdef", "abcde.0123456789abcdef", "abcdef.0123456789abcde", "abcdef.0123456789abcdef\n", "Abcdef.0123456789abcdef",
+		"abc-ef.0123456789abcdef", "abcdef.01234567.9abcdef", "abcdef.0123456789abcdeä", "abcdef:0123456789abcdef",
+	} {
+		env.Secret = func(context.Context, resource.ID, string) ([]byte, error) { return []byte(token), nil }
+		if o, err := b.Observe(t.Context(), env); err == nil || token != "" && strings.Contains(err.Error(), token) {
+			t.Errorf("%q: %v, %v", token, o, err)
+		}
+	}
+}

@@ -89,6 +89,7 @@ type Files interface {
 
 // UnitState is what systemd says of a unit.
 type UnitState struct {
+	Name   string // its own, where the one that was asked for is an alias
 	Load   string // "loaded", "not-found", "masked"
 	Active string // "active", "inactive", "failed", "activating"
 	Sub    string // "running", "dead", "exited"
@@ -109,8 +110,8 @@ type Systemd interface {
 	Unit(ctx context.Context, name string) (UnitState, error)
 	// Loaded names the units in systemd's memory that match one of some patterns ("*.swap"), sorted.
 	Loaded(ctx context.Context, patterns ...string) ([]string, error)
-	// Active are those of some units that are active.
-	Active(ctx context.Context, names ...string) ([]string, error)
+	// Units are Name, Load and Active of some units, in their order: one question, whose answer has a few words a unit. Unit's has a hundred.
+	Units(ctx context.Context, names ...string) ([]UnitState, error)
 	// About says what systemd is, and where it runs.
 	About(ctx context.Context) (SystemdInfo, error)
 	// DaemonReload makes systemd read its units again.

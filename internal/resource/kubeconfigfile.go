@@ -3,16 +3,12 @@ package resource
 import (
 	"errors"
 	"fmt"
-	"regexp"
 
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/kubewright/kubewright/internal/pki"
 )
-
-// bootstrapToken is what tokens look like that kubelets join with (k8s.io/cluster-bootstrap/token/api of v1.37.1).
-var bootstrapToken = regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`)
 
 // kubeconfigFile is what a kubeconfig says to who uses it: the context that is chosen.
 type kubeconfigFile struct {

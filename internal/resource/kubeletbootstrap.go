@@ -70,7 +70,7 @@ func (k KubeletBootstrap) problem(env *Env, text []byte) (string, error) {
 	if err != nil {
 		return err.Error(), nil
 	}
-	if !bootstrapToken.MatchString(found.user.Token) {
+	if _, _, ok := splitToken(found.user.Token); !ok {
 		return "there is no token in it", nil
 	}
 	authority, err := readIfThere(env, authorityPath(pki.Kubernetes))
@@ -132,7 +132,7 @@ func (k KubeletBootstrap) Apply(ctx context.Context, env *Env) error {
 	if err != nil {
 		return fmt.Errorf("getting the token to join by: %w", err)
 	}
-	if !bootstrapToken.Match(token) {
+	if _, _, ok := splitToken(string(token)); !ok {
 		return errors.New("the token to join by that came is none; its form is abcdef.0123456789abcdef")
 	}
 	authority, err := needAuthority(env, pki.Kubernetes)

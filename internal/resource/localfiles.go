@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -22,8 +20,9 @@ import (
 
 // LocalFiles are the files of this machine, or those below another root directory.
 type LocalFiles struct {
-	tree  tree
-	whole bool // the root is "/"
+	tree   tree
+	whole  bool // the root is "/"
+	owners *localOwners
 }
 
 // tree is what os.Root does. There, links with absolute targets lead nowhere; so the machine itself needs another one.
@@ -60,13 +59,13 @@ func (machine) OpenFile(name string, flag int, mode fs.FileMode) (*os.File, erro
 
 func newLocalFiles(root string) (LocalFiles, error) {
 	if filepath.Clean(root) == "/" {
-		return LocalFiles{machine{}, true}, nil
+		return LocalFiles{machine{}, true, &localOwners{}}, nil
 	}
 	r, err := os.OpenRoot(root)
 	if err != nil {
 		return LocalFiles{}, fmt.Errorf("opening the root directory: %w", err)
 	}
-	return LocalFiles{r, false}, nil
+	return LocalFiles{r, false, &localOwners{}}, nil
 }
 
 // in is a path as the tree wants it.
@@ -107,62 +106,6 @@ func notThere(err error) error {
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	return err
-}
-
-// entries calls a function with name and number of each entry of passwd(5) or group(5), until it returns false. The machine's libraries may know
-// others from the network; those have to be given by number.
-func (l LocalFiles) entries(file string, yield func(name string, id uint32) bool) error {
-	f, err := l.tree.OpenFile(l.in(file), os.O_RDONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		yield("root", 0)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		fields := strings.SplitN(lines.Text(), ":", 4)
-		if len(fields) < 3 {
-			continue
-		}
-		if id, err := strconv.ParseUint(fields[2], 10, 32); err == nil && !yield(fields[0], uint32(id)) {
-			return nil
-		}
-	}
-	return lines.Err()
-}
-
-// nameOf is the name of a number, or the number where it has none.
-func (l LocalFiles) nameOf(file string, id uint32) (string, error) {
-	found := strconv.FormatUint(uint64(id), 10)
-	err := l.entries(file, func(name string, other uint32) bool {
-		if id == other {
-			found = name
-		}
-		return id != other
-	})
-	return found, err
-}
-
-// numberOf is the number of a name, or of root.
-func (l LocalFiles) numberOf(file, name string) (int, error) {
-	name = cmp.Or(name, "root")
-	if id, err := strconv.ParseUint(name, 10, 31); err == nil {
-		return int(id), nil
-	}
-	found := -1
-	err := l.entries(file, func(other string, id uint32) bool {
-		if name == other {
-			found = int(id)
-		}
-		return name != other
-	})
-	if err == nil && found < 0 {
-		err = fmt.Errorf("%s has no %s; create it, or give a number", file, name)
-	}
-	return found, err
 }
 
 // Open opens a file; links are followed.

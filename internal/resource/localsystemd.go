@@ -56,7 +56,7 @@ func (l *LocalSystemd) Close() {
 	}
 }
 
-// Unit asks for the properties of a unit.
+// Unit asks for the properties of a unit: all, in one question. To ask for those that are wanted is one question each, and each wakes systemd.
 func (l *LocalSystemd) Unit(ctx context.Context, name string) (UnitState, error) {
 	conn, err := l.connect(ctx)
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *LocalSystemd) Unit(ctx context.Context, name string) (UnitState, error)
 		s, _ := properties[property].(string)
 		return s
 	}
-	u := UnitState{Load: text("LoadState"), Active: text("ActiveState"), File: text("UnitFileState")}
+	u := UnitState{Name: text("Id"), Load: text("LoadState"), Active: text("ActiveState"), File: text("UnitFileState")}
 	u.Reload, _ = properties["NeedDaemonReload"].(bool)
 	return u, nil
 }
@@ -93,8 +93,8 @@ func (l *LocalSystemd) Loaded(ctx context.Context, patterns ...string) ([]string
 	return names, nil
 }
 
-// Active asks for all units at once.
-func (l *LocalSystemd) Active(ctx context.Context, names ...string) ([]string, error) {
+// Units asks for all units at once.
+func (l *LocalSystemd) Units(ctx context.Context, names ...string) ([]UnitState, error) {
 	conn, err := l.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -103,13 +103,14 @@ func (l *LocalSystemd) Active(ctx context.Context, names ...string) ([]string, e
 	if err != nil {
 		return nil, fmt.Errorf("asking systemd for units: %w", err)
 	}
-	var active []string
-	for _, u := range found {
-		if u.ActiveState == "active" {
-			active = append(active, u.Name)
-		}
+	if len(found) != len(names) {
+		return nil, fmt.Errorf("systemd was asked for %d units, and answers for %d", len(names), len(found))
 	}
-	return active, nil
+	var units []UnitState
+	for _, u := range found {
+		units = append(units, UnitState{Name: u.Name, Load: u.LoadState, Active: u.ActiveState})
+	}
+	return units, nil
 }
 
 // About asks systemd's manager; the names of its properties are in org.freedesktop.systemd1(5).

@@ -14,7 +14,6 @@ import (
 	"iter"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -310,16 +309,14 @@ func isLocked(stderr string) bool {
 		strings.Contains(stderr, "Unable to acquire the dpkg frontend lock")
 }
 
-// dpkgHolder is how dpkg names who holds its lock; apt gives the name itself.
-var dpkgHolder = regexp.MustCompile(`locked by another process with pid ([0-9]+)`)
-
-// lockHolder is the name of the process that dpkg names by its number, in brackets; nothing if it is gone.
+// lockHolder is the name of the process that dpkg names by its number, in brackets; nothing if it is gone. Apt gives the name itself.
 func lockHolder(env *Env, stderr string) string {
-	pid := dpkgHolder.FindStringSubmatch(stderr)
-	if pid == nil {
+	_, after, _ := strings.Cut(stderr, "locked by another process with pid ")
+	pid := after[:len(after)-len(strings.TrimLeft(after, "0123456789"))]
+	if pid == "" {
 		return ""
 	}
-	r, err := env.Files.Open(path.Join("/proc", pid[1], "comm"))
+	r, err := env.Files.Open(path.Join("/proc", pid, "comm"))
 	if err != nil {
 		return ""
 	}

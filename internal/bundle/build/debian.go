@@ -186,13 +186,9 @@ func (d debian) store(ctx context.Context, store *bundle.Store, file, pool strin
 	return p, err
 }
 
-var (
-	licenceFormat = regexp.MustCompile(`(?m)^Format:.*copyright-format`)
-	licenceLine   = regexp.MustCompile(`(?m)^License:[ \t]*(\S.*)$`)
-)
-
 // licences are the short names of licences in a package's copyright file, where it is of the form that tools can read (DEP-5).
 func licences(ctx context.Context, file, name string) (string, error) {
+	format, line := regexp.MustCompile(`(?m)^Format:.*copyright-format`), regexp.MustCompile(`(?m)^License:[ \t]*(\S.*)$`)
 	var found []string
 	want := "usr/share/doc/" + name + "/copyright"
 	err := eachFile(ctx, file, func(h *tar.Header, content io.Reader) error {
@@ -203,10 +199,10 @@ func licences(ctx context.Context, file, name string) (string, error) {
 		if err != nil {
 			return err
 		}
-		if !licenceFormat.Match(b) {
+		if !format.Match(b) {
 			return nil
 		}
-		for _, m := range licenceLine.FindAllStringSubmatch(string(b), -1) {
+		for _, m := range line.FindAllStringSubmatch(string(b), -1) {
 			if l := strings.TrimSpace(m[1]); !slices.Contains(found, l) {
 				found = append(found, l)
 			}

@@ -11,26 +11,23 @@ import (
 	"github.com/kubewright/kubewright/internal/bundle"
 )
 
-// A remedy goes with what a tool says when something common is wrong.
-var remedies = []struct {
-	says   *regexp.Regexp
-	remedy string
-}{
-	{regexp.MustCompile(`SECURITY ERROR|checksum mismatch`),
+// A remedy goes with what a tool says when something common is wrong, a regular expression.
+var remedies = []struct{ says, remedy string }{
+	{`SECURITY ERROR|checksum mismatch`,
 		"a module is not what go.sum pins: somebody or something between here and upstream changes it. Don't go on; find out what GOPROXY (go env GOPROXY) serves"},
-	{regexp.MustCompile(`missing go\.sum entry|updates to go\.mod needed`),
+	{`missing go\.sum entry|updates to go\.mod needed`,
 		"go.mod and go.sum of the component don't fit each other: run go mod tidy there (with -modfile for VERSION.mod) and commit what changes"},
-	{regexp.MustCompile(`dial tcp|no such host|i/o timeout|connection refused|TLS handshake|proxyconnect|\b(40[0-9]|41[0-9]|50[0-9]) [A-Z]|disabled by GOPROXY|module lookup disabled|unrecognized import path`),
+	{`dial tcp|no such host|i/o timeout|connection refused|TLS handshake|proxyconnect|\b(40[0-9]|41[0-9]|50[0-9]) [A-Z]|disabled by GOPROXY|module lookup disabled|unrecognized import path`,
 		"a module cannot be had: is the module proxy reachable (go env GOPROXY), and does it have this version? Without internet, build elsewhere and carry the bundle here with \"kubewright bundle export\" and \"import\""},
-	{regexp.MustCompile(`signal: killed|terminated with signal 9|cannot allocate memory`),
+	{`signal: killed|terminated with signal 9|cannot allocate memory`,
 		"a compiler was killed, most likely for want of memory: linking Kubernetes takes 4 GB"},
-	{regexp.MustCompile(`(gcc|cc|clang)": executable file not found|C compiler .* not found|cc1: .*not found|collect2`),
+	{`(gcc|cc|clang)": executable file not found|C compiler .* not found|cc1: .*not found|collect2`,
 		"a C compiler or a library for it is missing. On Debian: apt-get install --no-install-recommends gcc libc6-dev libseccomp-dev pkg-config"},
-	{regexp.MustCompile(`pkg-config.*not found|was not found in the pkg-config search path|fatal error: .*\.h: No such file|cannot find -l`),
+	{`pkg-config.*not found|was not found in the pkg-config search path|fatal error: .*\.h: No such file|cannot find -l`,
 		"a library for C is missing. On Debian: apt-get install --no-install-recommends gcc libc6-dev libseccomp-dev pkg-config"},
-	{regexp.MustCompile(`go\.mod requires go >= |go: download go1\.`),
+	{`go\.mod requires go >= |go: download go1\.`,
 		"this Go is too old for upstream's source: install the version it asks for, or allow the go command to fetch it (go env -w GOTOOLCHAIN=auto)"},
-	{regexp.MustCompile(`Failed to fetch|Could not resolve|Temporary failure resolving|Unable to locate package|is not signed|NO_PUBKEY`),
+	{`Failed to fetch|Could not resolve|Temporary failure resolving|Unable to locate package|is not signed|NO_PUBKEY`,
 		"packages cannot be had from the sources in /etc/apt: apt-get update says more"},
 }
 
@@ -48,7 +45,7 @@ func explain(err error, said []string) error {
 		return fmt.Errorf("%w: %w\n%s", err, syscall.ENOSPC, text)
 	}
 	for _, r := range remedies {
-		if r.says.MatchString(text) {
+		if regexp.MustCompile(r.says).MatchString(text) {
 			return fmt.Errorf("%w\n%s\nWhat to do: %s", err, text, r.remedy)
 		}
 	}

@@ -124,7 +124,7 @@ func (s systemd) Unit(_ context.Context, name string) (resource.UnitState, error
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	u := s.m.unit(name)
-	st := resource.UnitState{Load: s.m.load(name, u), Active: u.active, File: s.m.unitFile(name, u)}
+	st := resource.UnitState{Name: name, Load: s.m.load(name, u), Active: u.active, File: s.m.unitFile(name, u)}
 	now := s.m.nodes[path.Join(unitDir, name)]
 	st.Reload = u.read != nil && u.read != now && (now == nil || string(now.content) != string(u.read.content))
 	return st, nil
@@ -151,16 +151,15 @@ func (s systemd) Loaded(_ context.Context, patterns ...string) ([]string, error)
 	return names, nil
 }
 
-func (s systemd) Active(_ context.Context, names ...string) ([]string, error) {
+func (s systemd) Units(_ context.Context, names ...string) ([]resource.UnitState, error) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
-	var active []string
+	var units []resource.UnitState
 	for _, name := range names {
-		if u := s.m.units[name]; u != nil && u.active == "active" {
-			active = append(active, name)
-		}
+		u := s.m.unit(name)
+		units = append(units, resource.UnitState{Name: name, Load: s.m.load(name, u), Active: u.active})
 	}
-	return active, nil
+	return units, nil
 }
 
 func (systemd) About(context.Context) (resource.SystemdInfo, error) {
