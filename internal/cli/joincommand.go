@@ -23,7 +23,7 @@ cluster.yaml by default. Hosts of the cluster file need none of this: apply join
 On standard output stands that line alone. What it needs before is on standard error: a line in its /etc/hosts, since no name server knows the endpoint. Further needs, and what is not done for
 such a machine, stand in docs/operating.md.
 
-Whoever has the token may ask for the certificate of a new node until it ends. "kubeadm token list" on a control plane shows which there are, and "kubeadm token delete" takes one away. The token is
+Until it ends, whoever has the token can have a certificate in the name of any node. "kubeadm token list" on a control plane shows which there are, and "kubeadm token delete" takes one away. The token is
 written into no log and no record here.`,
 		Example: "  kubewright join-command\n  kubewright join-command prod.yaml --ttl 10m\n  kubewright join-command --output json | jq -r .hosts",
 		Args:    cobra.MaximumNArgs(1),

@@ -76,6 +76,21 @@ func TestEvict(t *testing.T) {
 	}
 }
 
+// What cannot be now is said at once, whenever the API wants to be asked again.
+func TestEvictDoesNotWait(t *testing.T) {
+	a := start(t)
+	a.Put(aPod)
+	a.SetFailure(func(*http.Request) *fake.Failure {
+		return &fake.Failure{Code: 429, Reason: metav1.StatusReasonTooManyRequests, Message: "later", Details: &metav1.StatusDetails{RetryAfterSeconds: 1}}
+	})
+	if err := open(t, a).Evict(t.Context(), pod("p", "u1")); err == nil || !strings.Contains(err.Error(), "later") {
+		t.Errorf("it says %v", err)
+	}
+	if r := a.Requests(); len(r) != 1 {
+		t.Errorf("the server was asked %q", r)
+	}
+}
+
 func TestDeleteNow(t *testing.T) {
 	for name, c := range map[string]struct {
 		object string

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -77,8 +78,23 @@ func config(kubeconfig []byte) (*rest.Config, error) {
 	cfg.WarningHandler = rest.NoWarnings{}
 	// The servers are next door, whatever proxy the machine has for the world. It also keeps client-go from sharing connections behind our back.
 	cfg.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return impatient{next} })
 	return cfg, nil
 }
+
+// impatient has who evicts hear at once that a Pod cannot go now. The API may say after how many seconds to ask again, and client-go would do so by itself, for minutes, without telling why.
+type impatient struct{ http.RoundTripper }
+
+func (t impatient) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := t.RoundTripper.RoundTrip(r)
+	if err == nil && strings.HasSuffix(r.URL.Path, "/"+eviction) {
+		answer.Header.Del("Retry-After")
+	}
+	return answer, err
+}
+
+// eviction is the part of a Pod by which it is evicted.
+const eviction = "eviction"
 
 // Close lets go of connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -178,7 +194,7 @@ func (c *Client) Evict(ctx context.Context, pod *unstructured.Unstructured) erro
 	answer, err := api.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "policy/v1", "kind": "Eviction", "metadata": map[string]any{"namespace": r.Namespace, "name": r.Name},
 		"deleteOptions": map[string]any{"preconditions": map[string]any{"uid": string(pod.GetUID())}},
-	}}, metav1.CreateOptions{}, "eviction")
+	}}, metav1.CreateOptions{}, eviction)
 	// Of a Pod with two budgets it is said by a code that stands for success that it failed (Create of pkg/registry/core/pod/storage/eviction.go of Kubernetes v1.37).
 	if err == nil && answer.GetKind() == "Status" {
 		if said, _, _ := unstructured.NestedString(answer.Object, "status"); said == metav1.StatusFailure {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// JoinToken is a token with which machines join the cluster by kubeadm, for a limited time. Whoever has it may ask for the certificate of any node that there is not yet.
+// JoinToken is a token with which machines join the cluster by kubeadm, for a limited time. Whoever has it can have a client certificate in the name of any node.
 type JoinToken struct {
 	API API `json:"api"`
 	// TTL is how long it is good for; more than 0.

@@ -154,6 +154,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	o, failure := a.answer(r)
 	w.Header().Set("Content-Type", "application/json")
 	if failure != nil {
+		if d := failure.Details; d != nil && d.RetryAfterSeconds > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(d.RetryAfterSeconds)))
+		}
 		w.WriteHeader(failure.Code)
 		o = map[string]any{
 			"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": failure.Code, "reason": failure.Reason, "message": failure.Message, "details": failure.Details,
