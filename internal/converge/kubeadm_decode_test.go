@@ -210,6 +210,7 @@ func (d decoder) object(object map[string]any) (map[string]any, error) {
 	delete(fields, "status") // is the API's to say, as are these
 	if metadata, ok := fields["metadata"].(map[string]any); ok {
 		delete(metadata, "resourceVersion")
+		delete(metadata, "managedFields")
 		delete(metadata, "creationTimestamp")
 	}
 	subjects, _ := fields["subjects"].([]any)
@@ -316,7 +317,7 @@ func TestDecoder(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ object, want string }{
-		{`{kind: RoleBinding, metadata: {name: a, resourceVersion: "1"}, subjects: [{kind: User, name: u}, {kind: ServiceAccount, name: s}], status: {a: 1}}`,
+		{`{kind: RoleBinding, metadata: {name: a, resourceVersion: "1", managedFields: []}, subjects: [{kind: User, name: u}, {kind: ServiceAccount, name: s}], status: {a: 1}}`,
 			`{"kind":"RoleBinding","metadata":{"name":"a"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"u"},{"kind":"ServiceAccount","name":"s"}]}`},
 		{`{kind: Secret, data: {a: Yg==}}`, `{"kind":"Secret","stringData":{"a":"b"}}`},
 		{`{kind: ConfigMap, data: {Corefile: "x {\n  y\n  z 1 {\n }\n}\n", other: text}}`, `{"data":{"Corefile":{"x":{"y":"","z 1":{}}},"other":"text"},"kind":"ConfigMap"}`},

@@ -11,7 +11,8 @@ import (
 )
 
 // KubeObject is an object of the Kubernetes API. It is applied by the server (server-side apply, by the field manager "kubewright", with force), and a trial of
-// that (dry run) says how it differs. What it does not say is others' business. It leaves with its KubeObjects, never because another machine applies it now.
+// that (dry run) says how it differs, where what is there does not show that it cannot. What it does not say is others' business. It leaves with its KubeObjects,
+// never because another machine applies it now.
 type KubeObject struct {
 	API API `json:"api"`
 	// Object in JSON, with apiVersion, kind and metadata.
@@ -64,7 +65,7 @@ func (k KubeObject) object() (*unstructured.Unstructured, error) {
 	return u, nil
 }
 
-// Observe has the server try to apply it. What would change are "PATH is" and "PATH becomes". One that is being deleted is "deleted".
+// Observe has the server try to apply it, unless that cannot change anything. What would change are "PATH is" and "PATH becomes". One that is being deleted is "deleted".
 func (k KubeObject) Observe(ctx context.Context, env *Env) (Observed, error) {
 	want, err := k.object()
 	if err != nil {
@@ -100,6 +101,9 @@ func (k KubeObject) compare(ctx context.Context, c *kube.Client, want *unstructu
 	}
 	if live.GetDeletionTimestamp() != nil {
 		return Observed{State: Present, Values: map[string]string{"deleted": "soon"}}, true, nil
+	}
+	if holds(live, want) {
+		return Observed{State: Present, Values: map[string]string{}}, true, nil
 	}
 	trial, err := c.Apply(ctx, want, true)
 	if kube.IsInvalid(err) {

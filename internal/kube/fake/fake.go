@@ -1,5 +1,5 @@
-// Package fake is a Kubernetes API in memory, over TLS as a real one, for tests: it keeps objects, applies and patches them, evicts Pods, and fails as it is told. It gives no defaults,
-// checks nothing, and owns no fields: what is applied is merged into what is there, lists as a whole.
+// Package fake is a Kubernetes API in memory, over TLS as a real one, for tests: it keeps objects, applies and patches them, evicts Pods, and fails as it is told. It gives no defaults and
+// checks nothing: what is applied is merged into what is there, lists as a whole. It remembers what each manager applied, and takes away what one does not apply any more.
 package fake
 
 import (
@@ -182,7 +182,7 @@ func (a *API) answer(r *http.Request) (map[string]any, *Failure) {
 	switch {
 	case r.Method == http.MethodGet && ref.Name == "":
 		return a.list(ref, r.URL.Query())
-	case r.Method == http.MethodPatch && r.Header.Get("Content-Type") == "application/apply-patch+yaml" || r.Method == http.MethodPatch && there != nil:
+	case r.Method == http.MethodPatch && r.Header.Get("Content-Type") == applyPatch || r.Method == http.MethodPatch && there != nil:
 		return a.patch(r, ref, there)
 	case there == nil:
 		return nil, &Failure{Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound, Message: ref.String() + " not found"}
@@ -249,11 +249,72 @@ func (a *API) patch(r *http.Request, ref kube.Ref, there map[string]any) (map[st
 	} else {
 		o = map[string]any{}
 	}
+	if r.Header.Get("Content-Type") == applyPatch {
+		own(o, u.Object, r.URL.Query().Get("fieldManager"))
+	}
 	merge(o, u.Object)
 	if r.URL.Query().Get("dryRun") == "" {
 		a.keep(ref, o)
 	}
 	return o, nil
+}
+
+// applyPatch is the type of patches that are applied (server-side apply).
+const applyPatch = "application/apply-patch+yaml"
+
+// own makes fields of an object those of who applies them, and takes away those that he owned and does not apply any more, as if nobody else owned them, too.
+func own(o, applied map[string]any, manager string) {
+	named := (&unstructured.Unstructured{Object: applied}).DeepCopy().Object
+	for _, path := range [][]string{{"apiVersion"}, {"kind"}, {"metadata", "name"}, {"metadata", "namespace"}} { // these have no owner
+		unstructured.RemoveNestedField(named, path...)
+	}
+	if m, _ := named["metadata"].(map[string]any); len(m) == 0 {
+		delete(named, "metadata")
+	}
+	fields := fieldsOf(named)
+	entries, _, _ := unstructured.NestedSlice(o, "metadata", "managedFields")
+	kept := []any{}
+	for _, e := range entries {
+		e, _ := e.(map[string]any)
+		if e["manager"] != manager || e["operation"] != "Apply" {
+			kept = append(kept, e)
+			continue
+		}
+		were, _ := e["fieldsV1"].(map[string]any)
+		takeAway(o, were, fields)
+	}
+	if len(fields) > 0 {
+		kept = append(kept, map[string]any{
+			"manager": manager, "operation": "Apply", "apiVersion": applied["apiVersion"], "fieldsType": "FieldsV1", "fieldsV1": fields,
+		})
+	}
+	merge(o, map[string]any{"metadata": map[string]any{"managedFields": kept}})
+}
+
+// fieldsOf are the names of fields as managedFields have them. A list is one field.
+func fieldsOf(o map[string]any) map[string]any {
+	fields := map[string]any{}
+	for name, value := range o {
+		below, _ := value.(map[string]any)
+		fields["f:"+name] = fieldsOf(below)
+	}
+	return fields
+}
+
+// takeAway takes fields from an object that were owned and are not any more.
+func takeAway(o, were, are map[string]any) {
+	for key, v := range were {
+		name := strings.TrimPrefix(key, "f:")
+		still, stays := are[key].(map[string]any)
+		below, _ := v.(map[string]any)
+		if m, ok := o[name].(map[string]any); ok && len(below) > 0 {
+			takeAway(m, below, still)
+			stays = stays || len(m) > 0
+		}
+		if !stays {
+			delete(o, name)
+		}
+	}
 }
 
 // merge is JSON merge patch (RFC 7386).
