@@ -34,7 +34,11 @@ func (t *textWriter) overview(p *Plan) {
 			t.printf(d.color, "  %d more; --full shows all\n", more)
 			break
 		}
-		t.printf(d.color, "  %s: %s\n", some(d.hosts), d.what)
+		who := some(d.hosts)
+		if who != "" {
+			who += ": "
+		}
+		t.printf(d.color, "  %s%s\n", who, d.what)
 	}
 }
 
@@ -127,7 +131,7 @@ func does(id resource.ID, c resource.Change) string {
 	return fmt.Sprintf("%s %s", id, what)
 }
 
-// dangers are what stops, for a moment or for good, the same on several hosts once, and then what goes.
+// dangers are what is said to be one, what stops, for a moment or for good, the same on several hosts once, and then what goes.
 func dangers(p *Plan) []*danger {
 	groups := map[string]Group{}
 	for _, g := range p.Groups {
@@ -142,8 +146,16 @@ func dangers(p *Plan) []*danger {
 			known[what] = d
 			*list = append(*list, d)
 		}
-		if !slices.Contains(d.hosts, host) {
+		if host != "" && !slices.Contains(d.hosts, host) {
 			d.hosts = append(d.hosts, host)
+		}
+	}
+	var said []*danger
+	for _, q := range p.Problems {
+		if q.Careful {
+			host := q.Host
+			q.Host = ""
+			add(&said, red, host, q.String())
 		}
 	}
 	for i := range p.Steps {
@@ -165,5 +177,5 @@ func dangers(p *Plan) []*danger {
 			}
 		}
 	}
-	return append(disturbed, removed...)
+	return slices.Concat(said, disturbed, removed)
 }

@@ -176,6 +176,12 @@ func Make(in Input) (*Plan, error) {
 			continue
 		}
 		p.Steps = append(p.Steps, d.steps...)
+		if i := slices.IndexFunc(byHost[h], func(s Step) bool { return s.Reset }); i >= 0 {
+			if len(d.removals) > 0 {
+				p.Steps = append(p.Steps, reset(byHost[h][i]))
+			}
+			continue
+		}
 		if len(d.removals) > 0 {
 			s := Step{StepID: StepID{h, CleanUp}}
 			for _, before := range byHost[h] {
@@ -190,6 +196,12 @@ func Make(in Input) (*Plan, error) {
 		}
 	}
 	return p, nil
+}
+
+// reset is what comes of putting a host back as it was found.
+func reset(s Step) StepChange {
+	return StepChange{Step: s, ID: s.StepID, Changes: []ResourceChange{{Resource: resource.ID{Kind: "host", Name: s.Host}, Action: Remove,
+		Changes: []resource.Change{{What: "all that Kubewright put there", Old: "present", New: "as it was before", Disturbs: true}}}}}
 }
 
 func compare(s Step, all Observation) StepChange {

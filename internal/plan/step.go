@@ -26,6 +26,10 @@ type Step struct {
 	Requires []Condition
 	// Group is the name of the group whose member its host is, if the step disturbs one; empty if it cannot.
 	Group string
+	// Leaves is the name of the host whose leaving the cluster it is part of; empty for all other steps.
+	Leaves string
+	// Reset says that everything goes that Kubewright put on its host. Such a step has no resources.
+	Reset bool
 }
 
 // Condition holds while enough of some steps are done and what they ensure is well. It fails when too few are left that could still come true.
@@ -92,10 +96,12 @@ type Problem struct {
 	Remedy  string `json:"remedy,omitempty"`
 	// Blocks says that nothing is done on the host, or at all if it is about the cluster, while it is so.
 	Blocks bool `json:"blocks"`
+	// Careful says that it is what a plan does that deserves a second look: what is lost, or may be.
+	Careful bool `json:"careful,omitempty"`
 }
 
 // harmless says that nothing can be done about it, and nothing has to be.
-func (p Problem) harmless() bool { return !p.Blocks && p.Remedy == "" }
+func (p Problem) harmless() bool { return !p.Blocks && !p.Careful && p.Remedy == "" }
 
 func (p Problem) String() string {
 	s := p.Message

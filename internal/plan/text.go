@@ -80,8 +80,8 @@ func (t *textWriter) problems(p *Plan) {
 	hosts := map[Problem][]string{}
 	var order []Problem
 	for _, q := range p.Problems {
-		if q.harmless() && !t.o.Notes {
-			continue
+		if q.Careful || q.harmless() && !t.o.Notes {
+			continue // the overview says what deserves a second look
 		}
 		host := q.Host
 		q.Host = ""

@@ -24,6 +24,8 @@ type Host interface {
 	Apply(ctx context.Context, s plan.Step, progress func(agent.Progress)) error
 	Remove(ctx context.Context, ids []resource.ID, progress func(agent.Progress)) error
 	Check(ctx context.Context, probes []resource.Probe) (map[string]string, error)
+	// Reset takes away all that Kubewright put there, and all that it remembers.
+	Reset(ctx context.Context, progress func(agent.Progress)) error
 	// Finish has calls end after the resource in hand.
 	Finish()
 }
@@ -502,6 +504,8 @@ func (e *execution) attempt(ctx context.Context, n *node) error {
 		}
 	}
 	switch {
+	case n.Reset:
+		return h.Reset(ctx, progress)
 	case len(removals) > 0:
 		return h.Remove(ctx, removals, progress)
 	case changes:

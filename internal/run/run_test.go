@@ -178,6 +178,13 @@ func (h *host) Remove(_ context.Context, ids []resource.ID, _ func(agent.Progres
 	return nil
 }
 
+func (h *host) Reset(context.Context, func(agent.Progress)) error {
+	h.l.mu.Lock()
+	defer h.l.mu.Unlock()
+	h.l.say("reset", id(h.name, ""))
+	return nil
+}
+
 func (h *host) Check(_ context.Context, probes []resource.Probe) (map[string]string, error) {
 	if h.l.check == nil {
 		return nil, nil
