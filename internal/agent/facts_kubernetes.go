@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -46,7 +47,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
 	}
-	dataDir, port, clients := "/var/lib/etcd", "", ""
+	dataDir, logDir, port, clients := "/var/lib/etcd", "", "", ""
 	for _, name := range names {
 		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
 			continue // the kubelet reads what does not begin with a dot; people keep copies beside
@@ -65,6 +66,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 			if flags["data-dir"] != "" {
 				dataDir = flags["data-dir"]
 			}
+			logDir = flags["wal-dir"]
 		case "kube-apiserver.yaml":
 			port = flags["secure-port"]
 		}
@@ -72,11 +74,8 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	if server := serverOf(g.content("/etc/kubernetes/admin.conf")); server != "" {
 		k.Settings[facts.Endpoint] = server
 	}
-	held, err := g.env.Files.List(dataDir + "/member")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		g.note(fmt.Errorf("listing %s: %w", dataDir, err))
-	}
-	k.Etcd.Data = len(held) > 0
+	k.Etcd.Log = g.holds(cmp.Or(logDir, dataDir+"/member/wal"))
+	k.Etcd.Data = k.Etcd.Log || g.holds(dataDir+"/member")
 	if _, member := k.Manifests["etcd.yaml"]; member {
 		g.member(&k.Etcd, clients)
 	}
@@ -85,6 +84,15 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		k.API = apiReady(g.ctx, port, []byte(authority.Certificate))
 	}
 	return k
+}
+
+// holds says whether there is something in a directory.
+func (g *gathering) holds(dir string) bool {
+	held, err := g.env.Files.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.note(fmt.Errorf("listing %s: %w", dir, err))
+	}
+	return len(held) > 0
 }
 
 // serverOf is the address of the API that a kubeconfig has; nothing if it has none.

@@ -112,4 +112,15 @@ type InventoryHost struct {
 	Roles             []string `json:"roles"`
 	Key               string   `json:"key,omitempty"`
 	Machine           string   `json:"machine,omitempty"` // empty if it was never seen
+	// Left says that it left the cluster without having been reset, since it did not answer: it is no part of it any more, whatever is on it.
+	Left bool `json:"left,omitempty"`
+}
+
+// Leaver is a host that left the cluster file and is to leave the cluster.
+type Leaver struct {
+	InventoryHost
+	// Host is what it is; nil if it does not answer, or another machine does at its address.
+	Host *Host
+	// Silent is why Host is nil.
+	Silent string
 }

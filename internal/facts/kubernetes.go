@@ -35,6 +35,8 @@ type Authority struct {
 type Etcd struct {
 	// Data says that the directory that its manifest names, or /var/lib/etcd if there is none, holds a member's data.
 	Data bool `json:"data,omitempty"`
+	// Log says that what it holds is a member's: it has a write-ahead log. A member that could not begin leaves data without one.
+	Log bool `json:"log,omitempty"`
 	// InitialCluster and InitialClusterState are those flags in its manifest; empty if there is none.
 	InitialCluster      string `json:"initialCluster,omitempty"`
 	InitialClusterState string `json:"initialClusterState,omitempty"`
