@@ -22,6 +22,8 @@ type Drain struct {
 	Node string `json:"node"`
 	// Timeout is how long Pods may take to leave; 10 minutes if 0.
 	Timeout time.Duration `json:"timeout,omitempty"`
+	// Dead says that the machine does not answer elsewhere. If its kubelet is silent, too, Pods are not waited for: nobody will say that they have ended.
+	Dead bool `json:"dead,omitempty"`
 }
 
 // DrainTime is how long Pods may take to leave a node unless something else is said.
@@ -43,7 +45,7 @@ const (
 )
 
 // Observe finds whether the node is "cordoned" (yes or no) and its kubelet "silent" (what is known of that), the Pods that have to leave ("pod NAMESPACE/NAME", what is known of each, with commas between), and the
-// PodDisruptionBudgets that let none of theirs go now ("budget NAMESPACE/NAME", what they need and have). A node that is not there is Absent.
+// PodDisruptionBudgets that let none of theirs go now ("budget NAMESPACE/NAME", what they need and have). A node that is not there, or dead, is Absent.
 func (d Drain) Observe(ctx context.Context, env *Env) (Observed, error) {
 	c, err := d.API.open(ctx, env)
 	if d.API.unmade(err) {
@@ -58,6 +60,9 @@ func (d Drain) Observe(ctx context.Context, env *Env) (Observed, error) {
 	}
 	if err != nil {
 		return Observed{}, passing(fmt.Errorf("reading the node %s: %w", d.Node, err))
+	}
+	if d.Dead && silence(node) != "" {
+		return Observed{State: Absent}, nil
 	}
 	pods, err := c.ListOn(ctx, d.Node)
 	if err != nil {

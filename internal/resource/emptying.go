@@ -92,6 +92,10 @@ func (e *emptying) look(ctx context.Context, env *Env) error {
 	if err != nil {
 		return fmt.Errorf("reading the node %s: %w", e.Node, err)
 	}
+	if e.Dead && silence(node) != "" {
+		e.left = nil
+		return nil
+	}
 	pods, budgets, err := e.pods(ctx, c)
 	if err != nil {
 		return err

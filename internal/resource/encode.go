@@ -64,6 +64,10 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Pods](e)
 	case "pod-restart":
 		return decode[PodRestart](e)
+	case "static-pods-gone":
+		return decode[StaticPodsGone](e)
+	case "set-aside":
+		return decode[SetAside](e)
 	case "pod-network":
 		return decode[PodNetwork](e)
 	case "packages":

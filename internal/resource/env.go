@@ -79,6 +79,8 @@ type Files interface {
 	// Remove removes a file, a link or an empty directory.
 	Remove(path string) error
 	RemoveAll(path string) error
+	// Move gives what is at a path another one on the same file system, where nothing may be; it is on the disk when Move returns.
+	Move(from, to string) error
 	// Clear removes all that a directory holds but "lost+found", and not the directory; a link to one is followed. It refuses if something is mounted below.
 	Clear(path string) error
 	// List names what a directory holds, sorted.

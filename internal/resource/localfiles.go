@@ -370,6 +370,24 @@ func (l LocalFiles) List(name string) ([]string, error) {
 	return names, nil
 }
 
+// Move renames, and never over something that is there.
+func (l LocalFiles) Move(from, to string) error {
+	if _, err := l.tree.Lstat(l.in(to)); err == nil {
+		return &fs.PathError{Op: "move", Path: to, Err: fs.ErrExist}
+	} else if !errors.Is(notThere(err), fs.ErrNotExist) {
+		return err
+	}
+	if err := l.tree.Rename(l.in(from), l.in(to)); err != nil {
+		return err
+	}
+	if path.Dir(from) != path.Dir(to) {
+		if err := l.sync(path.Dir(from)); err != nil {
+			return err
+		}
+	}
+	return l.sync(path.Dir(to))
+}
+
 // Free asks the file system that a path is on, or will be.
 func (l LocalFiles) Free(name string) (uint64, error) {
 	for dir := path.Clean(name); ; dir = path.Dir(dir) {

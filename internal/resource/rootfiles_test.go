@@ -77,6 +77,8 @@ func (f *rootFiles) Remove(name string) error {
 	return nil
 }
 
+func (f *rootFiles) Move(from, to string) error { return os.Rename(f.at(from), f.at(to)) }
+
 func (f *rootFiles) RemoveAll(name string) error { return os.RemoveAll(f.at(name)) }
 
 func (f *rootFiles) Clear(name string) error {

@@ -265,6 +265,35 @@ func (f files) Remove(name string) error {
 	return nil
 }
 
+func (f files) Move(from, to string) error {
+	if err := f.m.before("move %s", from); err != nil {
+		return err
+	}
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	was, err := f.m.resolve(from, false)
+	if err != nil {
+		return err
+	}
+	is, err := f.m.resolve(to, false)
+	if err != nil {
+		return err
+	}
+	if f.m.nodes[was] == nil {
+		return &fs.PathError{Op: "move", Path: from, Err: fs.ErrNotExist}
+	}
+	if f.m.nodes[is] != nil {
+		return &fs.PathError{Op: "move", Path: to, Err: fs.ErrExist}
+	}
+	for _, p := range f.m.below(was) {
+		f.m.nodes[is+strings.TrimPrefix(p, was)] = f.m.nodes[p]
+		delete(f.m.nodes, p)
+	}
+	f.m.nodes[is] = f.m.nodes[was]
+	delete(f.m.nodes, was)
+	return nil
+}
+
 // below are the paths within a directory, at any depth.
 func (m *Machine) below(dir string) []string {
 	var found []string
