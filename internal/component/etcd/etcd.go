@@ -34,6 +34,8 @@ type Input struct {
 	Bundle *bundle.Bundle
 	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
 	RuntimeEndpoint string
+	// Members is how those of a cluster that lives come and go.
+	Members Membership
 	// After is what a member waits for: its host's kubelet, images and authorities; may be nil.
 	After func(host string) []plan.Condition
 }
@@ -70,7 +72,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		formed = append(formed, plan.Step{
 			StepID:    plan.StepID{Host: id.Host, Name: Formed},
 			Resources: []resource.Resource{resource.NewFile(facts.FormedFile, formedText)},
-			Requires:  []plan.Condition{plan.After(ids...)},
+			Requires:  append([]plan.Condition{plan.After(ids...)}, in.Members.votes[id.Host]...),
 		})
 	}
 	return append(members, formed...), problems
@@ -82,7 +84,7 @@ anew: with enough of them, that would be another, empty cluster.
 
 // member is the step of one.
 func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.Step, error) {
-	pod, err := pod(in.Cluster, h, f.Kubernetes.Etcd, image.Name)
+	pod, err := pod(in.Cluster, h, f.Kubernetes.Etcd, in.Members.initial[h.Name], image.Name)
 	if err != nil {
 		return plan.Step{}, err
 	}
@@ -95,11 +97,19 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 		Resources: []resource.Resource{resource.Directory{Path: in.Cluster.Etcd.DataDir, Mode: 0o700, Purge: true}},
 		Ensures:   []resource.Probe{runs, answers(h)},
 	}
+	if in.Members.learner[h.Name] {
+		s.Ensures = []resource.Probe{runs} // it is not ready before it votes
+	}
 	s.Resources = append(s.Resources, certificates(in.Cluster, h)...)
+	if in.Members.learner[h.Name] && !f.Kubernetes.Etcd.Log {
+		// What a member leaves that could not begin, or whose log is gone: a new one would take it for its own.
+		s.Resources = append(s.Resources, resource.SetAside{Path: in.Cluster.Etcd.DataDir + "/member", Unless: "wal"})
+	}
 	s.Resources = append(s.Resources, manifest) // last: the kubelet starts it at once
 	if in.After != nil {
 		s.Requires = in.After(h.Name)
 	}
+	s.Requires = append(s.Requires, in.Members.before[h.Name]...)
 	return s, nil
 }
 

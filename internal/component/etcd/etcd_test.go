@@ -53,7 +53,7 @@ func steps(t *testing.T, c *cluster.Cluster, hosts map[string]facts.Host) ([]pla
 
 func TestSteps(t *testing.T) {
 	answered := map[string]facts.Host{"cp1": {}, "cp2": {}, "cp3": {}, "w1": {}}
-	grown := facts.Host{Kubernetes: facts.Kubernetes{Etcd: facts.Etcd{Data: true, InitialCluster: "cp1=https://10.0.0.11:2380", InitialClusterState: "existing"}}}
+	grown := facts.Host{Kubernetes: facts.Kubernetes{Etcd: facts.Etcd{Data: true, Log: true, InitialCluster: "cp1=https://10.0.0.11:2380", InitialClusterState: "existing"}}}
 	for _, c := range []struct {
 		name, hosts, more string
 		facts             map[string]facts.Host
@@ -101,12 +101,12 @@ func TestMembersStayAsTheyBegan(t *testing.T) {
 	if !strings.Contains(string(first.Content), "--initial-cluster="+alone+"\n") {
 		t.Fatalf("the first member is\n%s", first.Content)
 	}
-	living := facts.Host{Kubernetes: facts.Kubernetes{Etcd: facts.Etcd{Data: true, InitialCluster: alone}}}
+	living := facts.Host{Kubernetes: facts.Kubernetes{Etcd: facts.Etcd{Data: true, Log: true, InitialCluster: alone}}}
 	if now := manifestOf(three, living); now.Digest != first.Digest {
 		t.Errorf("with more hosts it becomes\n%s", strings.Join(resource.DiffLines(string(first.Content), string(now.Content)), "\n"))
 	}
 	// Without data nothing began.
-	living.Kubernetes.Etcd.Data = false
+	living.Kubernetes.Etcd.Data, living.Kubernetes.Etcd.Log = false, false
 	if now := manifestOf(three, living); !strings.Contains(string(now.Content), "--initial-cluster="+alone+",cp2=https://10.0.0.12:2380,cp3=https://10.0.0.13:2380\n") {
 		t.Errorf("a member that did not begin is\n%s", now.Content)
 	}

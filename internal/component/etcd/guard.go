@@ -13,9 +13,9 @@ import (
 )
 
 // Guard says why members may not be started, so that no second cluster is ever made over one that lives or once lived. Members that are made of nothing form a new cluster by
-// themselves as soon as most of them agree: what was there before would be lost to it. hosts are those that answered, by name.
+// themselves as soon as most of them agree: what was there before would be lost to it. hosts are those that answered, by name: of the file, and those that left it.
 func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
-	g := guard{members: c.EtcdHosts(), hosts: hosts, dataDir: c.Etcd.DataDir}
+	g := guard{cluster: c, members: c.EtcdHosts(), hosts: hosts, dataDir: c.Etcd.DataDir}
 	if g.formed() {
 		return g.living()
 	}
@@ -36,6 +36,7 @@ func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
 
 // guard is what is asked.
 type guard struct {
+	cluster *cluster.Cluster
 	members []v1alpha1.Host
 	hosts   map[string]facts.Host
 	dataDir string
@@ -87,10 +88,15 @@ func (g guard) initial() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// living is for a cluster that was whole: no member is made of nothing.
+// living is for a cluster that was whole: a member that has no data comes to those that there are, and only to a quorum of them.
 func (g guard) living() []plan.Problem {
 	var problems []plan.Problem
-	initial := g.initial()
+	speaker, _ := speaker(MembershipInput{Cluster: g.cluster, Hosts: g.hosts})
+	if speaker == "" && g.elsewhere() != "" {
+		return []plan.Problem{{Blocks: true,
+			Message: fmt.Sprintf("the cluster's etcd lives on %s, which left the cluster file, and none of the hosts in the file is a member that has a quorum", g.elsewhere()),
+			Remedy:  "Leave at least one of its members in the file until the others have come"}}
+	}
 	for _, h := range g.members {
 		f, answered := g.hosts[h.Name]
 		has := f.Kubernetes.Settings[facts.EtcdData]
@@ -99,18 +105,28 @@ func (g guard) living() []plan.Problem {
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", has, g.dataDir),
 				Remedy:  "Say etcd.dataDir: " + has})
-		case !answered || f.Kubernetes.Etcd.Data:
-		case f.Kubernetes.Formed || slices.Contains(initial, h.Name):
+		case !answered || f.Kubernetes.Etcd.Log || speaker != "":
+		case f.Kubernetes.Formed || slices.Contains(g.initial(), h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
-				Message: "the data of its etcd member is gone, while the cluster lives: a member made of nothing would be one of a second cluster",
-				Remedy:  "Bring its data back; taking the member out of the cluster and adding it anew is not built yet"})
+				Message: "the data of its etcd member is gone, and no member that has a quorum answers: one made of nothing would be of a second cluster",
+				Remedy:  "Bring the others back first; then it is taken out of the cluster and comes anew"})
 		default:
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
-				Message: "it shall carry a member of etcd that the cluster does not have, and adding members is not built yet",
-				Remedy:  "Take it out of the cluster file, or make it a worker"})
+				Message: "it shall carry a member of etcd that the cluster does not have, and no member that has a quorum answers: members come only to one",
+				Remedy:  "Bring the others back first"})
 		}
 	}
 	return problems
+}
+
+// elsewhere is a host that left the cluster file and has a member with a quorum; empty if there is none.
+func (g guard) elsewhere() string {
+	for _, name := range slices.Sorted(maps.Keys(g.hosts)) {
+		if g.cluster.Host(name) == nil && g.hosts[name].Kubernetes.Etcd.Quorum {
+			return name
+		}
+	}
+	return ""
 }
 
 // unknown is for a cluster that was never whole: all members have to be seen before any may be started.

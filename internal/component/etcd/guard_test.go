@@ -22,11 +22,11 @@ func host(has ...string) facts.Host {
 			k.Manifests = map[string]string{"kube-apiserver.yaml": "image", "etcd.yaml": "image"}
 			k.Etcd.InitialCluster = allMembers
 		case "data":
-			k.Etcd.Data = true
+			k.Etcd.Data, k.Etcd.Log = true, true
 		case "data with cp4":
-			k.Etcd = facts.Etcd{Data: true, InitialCluster: allMembers + ",cp4=https://10.0.0.14:2380"}
+			k.Etcd = facts.Etcd{Data: true, Log: true, InitialCluster: allMembers + ",cp4=https://10.0.0.14:2380"}
 		case "data of cp1 alone":
-			k.Etcd = facts.Etcd{Data: true, InitialCluster: "cp1=https://10.0.0.11:2380"}
+			k.Etcd = facts.Etcd{Data: true, Log: true, InitialCluster: "cp1=https://10.0.0.11:2380"}
 		case "formed":
 			k.Formed = true
 		default:

@@ -17,9 +17,9 @@ import (
 	"github.com/kubewright/kubewright/internal/staticpod"
 )
 
-// pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go).
-func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, image string) (corev1.Pod, error) {
-	own, err := flags(c, h, found)
+// pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go). Joins are all members of the cluster that it comes to; empty if there is none yet.
+func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins, image string) (corev1.Pod, error) {
+	own, err := flags(c, h, found, joins)
 	if err != nil {
 		return corev1.Pod{}, err
 	}
@@ -45,7 +45,7 @@ func manifest(pod corev1.Pod, socket string, image bundle.Part) (resource.File, 
 }
 
 // flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions.
-func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]string, error) {
+func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins string) (map[string]string, error) {
 	flags := map[string]string{
 		"name":                           h.Name,
 		"listen-client-urls":             httpsURL(loopback(h), clientPort) + "," + clientURL(h),
@@ -73,11 +73,14 @@ func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd) (map[string]st
 		return nil, err
 	}
 	maps.Copy(flags, own)
-	if found.Data && found.InitialCluster != "" { // it counts only while there is no data, and any other byte would start the member anew
+	switch {
+	case found.Log && found.InitialCluster != "": // it counts only while there is no data, and any other byte would start the member anew
 		flags["initial-cluster"] = found.InitialCluster
 		if found.InitialClusterState != "" {
 			flags["initial-cluster-state"] = found.InitialClusterState
 		}
+	case joins != "":
+		flags["initial-cluster"], flags["initial-cluster-state"] = joins, "existing"
 	}
 	return flags, nil
 }
