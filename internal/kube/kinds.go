@@ -43,6 +43,8 @@ var kinds = []Kind{
 	{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Plural: "customresourcedefinitions"},
 	{APIVersion: "certificates.k8s.io/v1", Kind: "CertificateSigningRequest", Plural: "certificatesigningrequests", Made: true},
 	{APIVersion: "scheduling.k8s.io/v1", Kind: "PriorityClass", Plural: "priorityclasses"},
+	{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingAdmissionPolicy", Plural: "validatingadmissionpolicies"},
+	{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingAdmissionPolicyBinding", Plural: "validatingadmissionpolicybindings"},
 	{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy", Plural: "networkpolicies", Namespaced: true},
 	{APIVersion: "storage.k8s.io/v1", Kind: "VolumeAttachment", Plural: "volumeattachments", Made: true},
 	{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Plural: "leases", Namespaced: true, Made: true},

@@ -5,6 +5,7 @@ package clusterobjects
 import (
 	_ "embed"
 	"slices"
+	"strings"
 
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
@@ -39,6 +40,8 @@ type Input struct {
 	KubeletConfig []byte
 	// Programs are what programs of the control plane have besides kubeadm's own, by name: "kube-apiserver".
 	Programs map[string]Program
+	// Left are the names of hosts that left the cluster without having been reset: they shall not come back by themselves.
+	Left []string
 	// Joining says that some kubelet has no credentials yet.
 	Joining bool
 	// After is what the first step waits for.
@@ -54,6 +57,9 @@ var roles string
 //go:embed records.yaml
 var records string
 
+//go:embed left.yaml
+var left string
+
 // Steps are three steps, and what stands in their way. Kubelets can join when the second is done.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	values, err := values(in)
@@ -63,11 +69,15 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	// Until the first step is done, the API lets others see nothing, so that what is there could not be found out.
 	privileged := in.API
 	privileged.Kubeconfig = superAdmin
+	last := records
+	if len(in.Left) > 0 {
+		last += "\n---\n" + left
+	}
 	var objects [3][]resource.KubeObject
 	for i, of := range []struct {
 		api      resource.API
 		manifest string
-	}{{privileged, clusterAdmins}, {privileged, roles}, {in.API, records}} {
+	}{{privileged, clusterAdmins}, {privileged, roles}, {in.API, last}} {
 		if objects[i], err = resource.ObjectsOf(of.api, Component, of.manifest, values); err != nil {
 			return nil, []plan.Problem{{Blocks: true, Message: err.Error()}}
 		}
@@ -101,7 +111,12 @@ func values(in Input) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	var names []string
+	for _, name := range in.Left {
+		names = append(names, "'"+name+"'") // names of hosts need no quoting in CEL
+	}
 	return map[string]any{
+		"expression":           "!(object.metadata.name in [" + strings.Join(names, ", ") + "])",
 		"clusterConfiguration": configuration,
 		"kubeletConfiguration": string(in.KubeletConfig),
 		"clusterInfo":          clusterInfo(in),
