@@ -18,6 +18,8 @@ type Wish struct {
 	Cluster *cluster.Cluster
 	// Hosts are those that answered, by name.
 	Hosts map[string]facts.Host
+	// Leaving are the hosts that left the cluster file, in order of their names.
+	Leaving []facts.Leaver
 	// Keys finds out what may be known of the keys of the cluster.
 	Keys func() (Keys, []plan.Problem)
 	// After is what the first step on a host has to wait for.

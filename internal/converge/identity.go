@@ -100,20 +100,9 @@ func identitySteps(c *cluster.Cluster, hosts map[string]facts.Host, id string) [
 	return steps
 }
 
-// inventory is what is remembered of all hosts: those of the file, and those that left it and were not reset. A machine that is in the file under another name
-// has not left it.
-func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string) (facts.Inventory, []plan.Problem) {
-	known := map[string]facts.InventoryHost{}
-	for _, f := range hosts {
-		if f.Inventory == nil {
-			continue
-		}
-		for _, h := range f.Inventory.Hosts {
-			if old, ok := known[h.Name]; !ok || old.Machine == "" {
-				known[h.Name] = h
-			}
-		}
-	}
+// inventory is what is remembered of all hosts: those of the file, and those that left it and are still there. Steps are all others: those that have hosts leave among them.
+func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string, leavers []facts.Leaver, steps []plan.Step) (facts.Inventory, []plan.Problem) {
+	known := remembers(hosts)
 	var problems []plan.Problem
 	var all facts.Inventory
 	there := map[string]bool{} // machines of the file
@@ -131,21 +120,40 @@ func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string)
 		delete(known, h.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if slices.Contains(forget, name) || there[known[name].Machine] {
+		h := known[name]
+		if slices.Contains(forget, name) || there[h.Machine] {
 			continue
 		}
-		all.Hosts = append(all.Hosts, known[name])
-		problems = append(problems, plan.Problem{Message: fmt.Sprintf("%s is not in the cluster file any more, and is left as it is", name),
-			Remedy: fmt.Sprintf("\"kubewright reset %s\" puts it back as it was found; if it is gone for good, \"kubewright reset --forget %s\"", name, name)})
+		at := slices.IndexFunc(leavers, func(l facts.Leaver) bool { return l.Name == name })
+		_, leaves := departure(steps, name)
+		switch {
+		case h.Left:
+			problems = append(problems, plan.Problem{Message: fmt.Sprintf("%s left the cluster without having been put back as it was found: if it is there again, \"kubewright reset %s\" does that; "+
+				"\"kubewright reset --forget %s\" forgets it", name, name, name)})
+		case at >= 0 && leaves && leavers[at].Host != nil:
+			continue
+		case at >= 0 && leaves:
+			h.Left = true
+		default:
+			problems = append(problems, plan.Problem{Message: fmt.Sprintf("%s is not in the cluster file any more, and is left as it is", name),
+				Remedy: fmt.Sprintf("\"kubewright reset %s\" puts it back as it was found; if it is gone for good, \"kubewright reset --forget %s\"", name, name)})
+		}
+		all.Hosts = append(all.Hosts, h)
 	}
 	slices.SortFunc(all.Hosts, func(a, b facts.InventoryHost) int { return strings.Compare(a.Name, b.Name) })
 	return all, problems
 }
 
-func inventorySteps(c *cluster.Cluster, hosts map[string]facts.Host, all facts.Inventory) ([]plan.Step, error) {
+// inventorySteps write it on control planes, when those have left that leave: until then they have to be found again.
+func inventorySteps(c *cluster.Cluster, hosts map[string]facts.Host, leavers []facts.Leaver, all facts.Inventory, others []plan.Step) ([]plan.Step, error) {
 	content, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return nil, err
+	}
+	var gone []plan.Condition
+	for _, l := range leavers {
+		done, _ := departure(others, l.Name)
+		gone = append(gone, done...)
 	}
 	var steps []plan.Step
 	for _, h := range c.With(v1alpha1.ControlPlane) {
@@ -154,7 +162,7 @@ func inventorySteps(c *cluster.Cluster, hosts map[string]facts.Host, all facts.I
 			f.Mode = 0o600
 			steps = append(steps, plan.Step{
 				StepID: plan.StepID{Host: h.Name, Name: inventoryStep}, Resources: []resource.Resource{f},
-				Requires: []plan.Condition{plan.After(plan.StepID{Host: h.Name, Name: identityStep})},
+				Requires: append([]plan.Condition{plan.After(plan.StepID{Host: h.Name, Name: identityStep})}, gone...),
 			})
 		}
 	}

@@ -113,7 +113,7 @@ func TestInventory(t *testing.T) {
 	c1.Inventory = &facts.Inventory{Hosts: []facts.InventoryHost{{Name: "c3", Address: "10.9.9.9", Machine: "m3"}, {Name: "old1", Address: "10.0.0.9", Port: 2222, User: "admin"}}}
 	c2.Inventory = &facts.Inventory{Hosts: []facts.InventoryHost{{Name: "old1", Machine: "mo1", Address: "10.0.0.9"}, {Name: "old2", Machine: "mo2"}}}
 	hosts := map[string]facts.Host{"c1": c1, "c2": c2, "w1": of("w1", "x")}
-	all, problems := inventory(model(t), hosts, []string{"old2"})
+	all, problems := inventory(model(t), hosts, []string{"old2"}, nil, nil)
 	// c3 does not answer: what it is called inside is remembered, where it is the file says. old1 is known better by c2.
 	want := []string{"c1/machine of c1", "c2/machine of c2", "c3/m3", "old1/mo1", "w1/machine of w1", "w2/"}
 	if !slices.Equal(names(all), want) || all.Hosts[2].Address != "10.0.0.3" || !slices.Equal(all.Hosts[2].Roles, []string{"control-plane"}) {
@@ -122,7 +122,7 @@ func TestInventory(t *testing.T) {
 	if len(problems) != 1 || problems[0].Blocks || !strings.Contains(problems[0].String(), `old1 is not in the cluster file any more`) {
 		t.Errorf("%v", problems)
 	}
-	steps, err := inventorySteps(model(t), hosts, all)
+	steps, err := inventorySteps(model(t), hosts, nil, all, nil)
 	if err != nil || len(steps) != 2 || steps[0].Host != "c1" || steps[1].Host != "c2" {
 		t.Fatalf("%v, %v", steps, err)
 	}
@@ -132,7 +132,7 @@ func TestInventory(t *testing.T) {
 		t.Errorf("%v, %q, %v", err, names(read), f.Mode)
 	}
 	// What all remember is the same, so that nothing changes from run to run.
-	again, _ := inventory(model(t), map[string]facts.Host{"c1": {Identity: c1.Identity, Inventory: &all}, "c2": c2, "w1": of("w1", "x")}, []string{"old2"})
+	again, _ := inventory(model(t), map[string]facts.Host{"c1": {Identity: c1.Identity, Inventory: &all}, "c2": c2, "w1": of("w1", "x")}, []string{"old2"}, nil, nil)
 	if !slices.Equal(names(again), want) {
 		t.Errorf("the next time: %q", names(again))
 	}
@@ -143,7 +143,7 @@ func TestRenamedHostHasNotLeft(t *testing.T) {
 	c1 := of("c1", "x")
 	c1.Inventory = &facts.Inventory{Hosts: []facts.InventoryHost{
 		{Name: "old1", Machine: "machine of w1"}, {Name: "old2", Machine: "machine of w2"}, {Name: "w2", Machine: "machine of w2"}, {Name: "unseen"}}}
-	all, problems := inventory(model(t), map[string]facts.Host{"c1": c1, "w1": of("w1", "x")}, nil)
+	all, problems := inventory(model(t), map[string]facts.Host{"c1": c1, "w1": of("w1", "x")}, nil, nil, nil)
 	want := []string{"c1/machine of c1", "c2/", "c3/", "unseen/", "w1/machine of w1", "w2/machine of w2"}
 	if !slices.Equal(names(all), want) || len(problems) != 1 || !strings.Contains(problems[0].Remedy, "reset --forget unseen") {
 		t.Errorf("%q, %v", names(all), problems)
@@ -218,7 +218,7 @@ func TestAddressesOfSilentHostsAreRemembered(t *testing.T) {
 	if got := addressesOf(whole, "c3"); got != "10.0.0.3 2001:db8::3" {
 		t.Errorf("c3 has %s", got)
 	}
-	known, _ := inventory(whole, hosts, nil)
+	known, _ := inventory(whole, hosts, nil, nil, nil)
 	c1 := of("c1", "x")
 	c1.Inventory = &known
 	silent := map[string]facts.Host{"c1": c1, "c2": of("c2", "x")}
@@ -226,7 +226,7 @@ func TestAddressesOfSilentHostsAreRemembered(t *testing.T) {
 	if got := addressesOf(whole, "c3"); got != "10.0.0.3 2001:db8::3" {
 		t.Errorf("when it is silent, c3 has %q", got)
 	}
-	if again, _ := inventory(whole, silent, nil); !slices.EqualFunc(again.Hosts, known.Hosts, func(a, b facts.InventoryHost) bool {
+	if again, _ := inventory(whole, silent, nil, nil, nil); !slices.EqualFunc(again.Hosts, known.Hosts, func(a, b facts.InventoryHost) bool {
 		return a.Name == b.Name && slices.Equal(a.InternalAddresses, b.InternalAddresses)
 	}) {
 		t.Errorf("then %+v are remembered; want %+v", again.Hosts, known.Hosts)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/agent"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/event"
@@ -33,11 +32,11 @@ func (s *Session) Known() []string {
 
 // remembered are the hosts that left the cluster file, by their names.
 func (s *Session) remembered() map[string]facts.InventoryHost {
-	hosts, _ := s.Facts()
-	all, _ := inventory(s.o.Cluster, hosts, nil)
+	hosts, _ := s.here()
+	all, _ := inventory(s.o.Cluster, hosts, nil, nil, nil)
 	left := map[string]facts.InventoryHost{}
 	for _, h := range all.Hosts {
-		if !slices.ContainsFunc(s.o.Cluster.Hosts, func(of v1alpha1.Host) bool { return of.Name == h.Name }) {
+		if s.o.Cluster.Host(h.Name) == nil {
 			left[h.Name] = h
 		}
 	}
@@ -88,7 +87,7 @@ func (s *Session) resetAll(ctx context.Context, names []string) error {
 		for _, name := range gone {
 			m := s.fleet.members[name]
 			delete(s.fleet.members, name)
-			if m.client != nil {
+			if m != nil && m.client != nil {
 				m.client.Close()
 			}
 		}
@@ -96,7 +95,7 @@ func (s *Session) resetAll(ctx context.Context, names []string) error {
 	}
 	defer leave()
 	for _, name := range names {
-		if s.fleet.members[name] != nil {
+		if s.o.Cluster.Host(name) != nil {
 			continue
 		}
 		h, ok := left[name]
@@ -104,7 +103,9 @@ func (s *Session) resetAll(ctx context.Context, names []string) error {
 			return fmt.Errorf("there is no host %s, neither in the cluster file nor among those that left it", name)
 		}
 		gone = append(gone, name)
-		s.fleet.members[name] = newMember(v1alpha1.Host{Name: h.Name, Address: h.Address, SSH: v1alpha1.SSH{Port: h.Port, User: h.User, Bastion: h.Bastion, Key: h.Key}})
+		if s.fleet.members[name] == nil {
+			s.fleet.members[name] = newMember(hostOf(h))
+		}
 	}
 	// Those that left are connected to as well: whose hosts are is decided by what all of them say.
 	if err := s.fleet.look(ctx); err != nil {

@@ -55,7 +55,8 @@ type Session struct {
 	fleet *fleet
 	blobs *blobs
 	keys  *keyring
-	fresh string // the ID of a new cluster
+	fresh string                         // the ID of a new cluster
+	left  map[string]facts.InventoryHost // hosts that left the cluster file and are to leave the cluster, by name
 }
 
 // Open connects to all hosts and asks what they are. Hosts that cannot be worked with are no error; plans say so.
@@ -100,7 +101,10 @@ func (s *Session) Facts() (hosts map[string]facts.Host, missing map[string]strin
 
 // Plan asks the components for steps and the hosts for how they differ from them.
 func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
-	hosts, missing := s.Facts()
+	if err := s.meet(ctx); err != nil {
+		return nil, err
+	}
+	hosts, missing := s.here()
 	in, err := s.steps(hosts)
 	if err != nil {
 		return nil, err
@@ -117,10 +121,10 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 		err error
 	}
 	var comparison plan.Comparison
-	answers := make(chan found, len(hosts))
+	answers := make(chan found, len(in.Hosts))
 	if err := s.fleet.each(ctx, func(m *member) {
 		name := m.host.Name
-		if _, ok := hosts[name]; !ok {
+		if !slices.Contains(in.Hosts, name) || missing[name] != "" {
 			return
 		}
 		if m.hold(ctx) != nil {
@@ -155,22 +159,28 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	id, problems := identify(c, hosts, s.fresh)
 	in.Problems = problems
 	in.Steps = identitySteps(c, hosts, id)
-	all, problems := inventory(c, hosts, s.o.Forget)
-	in.Problems = append(in.Problems, problems...)
-	steps, err := inventorySteps(c, hosts, all)
-	if err != nil {
-		return in, err
-	}
-	in.Steps = append(in.Steps, steps...)
+	leavers := s.leavers(id)
 	if s.o.Components != nil {
 		more, problems := s.o.Components(Wish{
-			Cluster: c, Hosts: hosts,
+			Cluster: c, Hosts: hosts, Leaving: leavers,
 			Keys: func() (Keys, []plan.Problem) { return s.keys.see(c, hosts) },
 			After: func(host string) []plan.Condition {
 				return []plan.Condition{plan.After(plan.StepID{Host: host, Name: identityStep})}
 			},
 		})
 		in.Steps, in.Problems = append(in.Steps, more...), append(in.Problems, problems...)
+	}
+	all, problems := inventory(c, hosts, s.o.Forget, leavers, in.Steps)
+	in.Problems = append(in.Problems, problems...)
+	steps, err := inventorySteps(c, hosts, leavers, all, in.Steps)
+	if err != nil {
+		return in, err
+	}
+	in.Steps = append(in.Steps, steps...)
+	for _, l := range leavers {
+		if l.Host != nil && slices.ContainsFunc(in.Steps, func(s plan.Step) bool { return s.Host == l.Name }) {
+			in.Hosts = append(in.Hosts, l.Name)
+		}
 	}
 	in.Steps, problems = own(c, in.Steps)
 	in.Problems = append(in.Problems, problems...)

@@ -2,6 +2,7 @@ package converge
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -18,10 +19,12 @@ import (
 	"github.com/kubewright/kubewright/internal/component/hostprep"
 	"github.com/kubewright/kubewright/internal/component/kubelet"
 	"github.com/kubewright/kubewright/internal/component/kubeproxy"
+	"github.com/kubewright/kubewright/internal/component/leave"
 	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/component/network"
 	"github.com/kubewright/kubewright/internal/component/node"
 	"github.com/kubewright/kubewright/internal/component/runtime"
+	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -32,7 +35,8 @@ func Standard(b *bundle.Bundle) Components {
 	return func(w Wish) ([]plan.Step, []plan.Problem) {
 		var all parts
 		all.add(Hosts(b)(w))
-		all.add(nil, etcd.Guard(w.Cluster, w.Hosts))
+		every := everyHost(w)
+		all.add(nil, etcd.Guard(w.Cluster, every))
 		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
 		all.add(nil, otherVersion(w, b))
 		keys, problems := w.Keys()
@@ -65,8 +69,14 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		all.add(kubelet.Steps(kubelets))
 
+		leaving := leave.Input{
+			Cluster: w.Cluster, Hosts: w.Hosts, Leaving: w.Leaving, API: api, Executor: executor, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Together: max(1, len(w.Cluster.Hosts)/10),
+			Balanced: balanced(w),
+		}
+		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: leave.Stopped(leaving)})
+		all.add(membership.Steps, membership.Problems)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
-		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
+		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: membership, After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step, runtime.Images), placed)
 		}}))
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
@@ -74,7 +84,7 @@ func Standard(b *bundle.Bundle) Components {
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
 			}
-			return conditions
+			return append(conditions, membership.Votes(host)...)
 		}}))
 		answers := plan.Condition{Name: "an API server answers", AtLeast: 1, Of: steps(w, w.Cluster.With(v1alpha1.ControlPlane), controlplane.Step)}
 		answering := []plan.Condition{answers}
@@ -89,13 +99,16 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		all.add(clusterobjects.Steps(clusterobjects.Input{
 			Cluster: w.Cluster, Programs: own, Bundle: b, API: api, Executor: executor, CA: keys.Certificates[pki.Kubernetes], After: answering,
-			KubeletConfig: []byte(configuration), Joining: joining(w),
+			KubeletConfig: []byte(configuration), Left: goneFor(w), Joining: joining(w),
 		}))
 		// Nobody may do anything there before the roles say so.
 		answering = []plan.Condition{plan.After(plan.StepID{Host: executor, Name: clusterobjects.Roles})}
 		all.add(node.Steps(node.Input{Cluster: w.Cluster, Hosts: w.Hosts, API: api, Executor: executor, After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step), answering...)
 		}}), nil)
+		leaving.After, leaving.Member = answering, membership.Gone
+		leaving.Leaving = slices.SortedStableFunc(slices.Values(w.Leaving), func(a, b facts.Leaver) int { return membership.Order(a.Name, b.Name) }) // or they would wait for each other
+		all.add(leave.Steps(leaving))
 		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(kubeproxy.Steps(kubeproxy.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(network.Steps(network.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering, AfterHost: prepared}))
@@ -103,6 +116,56 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		return all.steps, all.problems
 	}
+}
+
+// everyHost are the facts of all hosts that answered, those that left the cluster file included.
+func everyHost(w Wish) map[string]facts.Host {
+	every := maps.Clone(w.Hosts)
+	for _, l := range w.Leaving {
+		if l.Host != nil {
+			every[l.Name] = *l.Host
+		}
+	}
+	return every
+}
+
+func namesOf(leaving []facts.Leaver) []string {
+	var list []string
+	for _, l := range leaving {
+		list = append(list, l.Name)
+	}
+	return list
+}
+
+// goneFor are the names of hosts that left without having been reset, or do so now, sorted.
+func goneFor(w Wish) []string {
+	var list []string
+	for name, h := range remembers(w.Hosts) {
+		if h.Left && w.Cluster.Host(name) == nil {
+			list = append(list, name)
+		}
+	}
+	for _, l := range w.Leaving {
+		if l.Host == nil {
+			list = append(list, l.Name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// balanced is that the balancers of all hosts that answered know the control planes of the cluster file.
+func balanced(w Wish) []plan.Condition {
+	var ids []plan.StepID
+	for _, h := range w.Cluster.Hosts {
+		if _, answered := w.Hosts[h.Name]; answered && w.Cluster.LocalBalancer(h) {
+			ids = append(ids, plan.StepID{Host: h.Name, Name: loadbalancer.Step})
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return []plan.Condition{{Name: "the balancers of all nodes know the control planes", Of: ids}}
 }
 
 // steps are those of a name of the hosts that answered; the others have none.

@@ -93,7 +93,7 @@ func living(t *testing.T) (plane, worker facts.Kubernetes) {
 	keys := madeFor(t, ringCluster(t, ""))
 	plane = having(keys).Kubernetes
 	plane.Formed, plane.API, plane.Joined = true, true, true
-	plane.Etcd = facts.Etcd{Data: true, InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380,cp3=https://10.0.0.13:2380"}
+	plane.Etcd = facts.Etcd{Data: true, Log: true, InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380,cp3=https://10.0.0.13:2380"}
 	worker = having(map[string][]byte{certificatePath("ca"): keys[certificatePath("ca")]}).Kubernetes
 	worker.Joined = true
 	return plane, worker

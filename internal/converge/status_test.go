@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 		}
 		if plane {
 			f.Kubernetes = facts.Kubernetes{
-				API: true, Formed: true, Manifests: map[string]string{"kube-apiserver.yaml": "x", "etcd.yaml": "x"}, Etcd: facts.Etcd{Data: true},
+				API: true, Formed: true, Manifests: map[string]string{"kube-apiserver.yaml": "x", "etcd.yaml": "x"}, Etcd: facts.Etcd{Data: true, Log: true},
 				Authorities: map[string]facts.Authority{"ca": {Certificate: "x"}},
 			}
 			for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
