@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -48,6 +49,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
 	}
 	dataDir, logDir, port, clients := "/var/lib/etcd", "", "", ""
+	address := "127.0.0.1" // where the manifest says no other: on loopback a balancer may answer for other API servers
 	for _, name := range names {
 		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
 			continue // the kubelet reads what does not begin with a dot; people keep copies beside
@@ -68,7 +70,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 			}
 			logDir = flags["wal-dir"]
 		case "kube-apiserver.yaml":
-			port = flags["secure-port"]
+			port, address = flags["secure-port"], cmp.Or(flags["advertise-address"], address)
 		}
 	}
 	if server := serverOf(g.content("/etc/kubernetes/admin.conf")); server != "" {
@@ -81,7 +83,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	}
 	k.Joined = g.there("/etc/kubernetes/kubelet.conf") && validAt(g.content("/var/lib/kubelet/pki/kubelet-client-current.pem"), g.env.Kernel.Now())
 	if authority := k.Authorities[pki.Kubernetes]; port != "" && authority.Certificate != "" {
-		k.API = apiReady(g.ctx, port, []byte(authority.Certificate))
+		k.API = apiReady(g.ctx, net.JoinHostPort(address, port), []byte(authority.Certificate))
 	}
 	return k
 }
@@ -215,7 +217,7 @@ func onLoopback(urls string) string {
 const apiTime = 2 * time.Second
 
 // apiReady asks the API server of the machine whether it is ready.
-func apiReady(ctx context.Context, port string, authority []byte) bool {
+func apiReady(ctx context.Context, at string, authority []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, apiTime)
 	defer cancel()
 	pool := x509.NewCertPool()
@@ -223,7 +225,7 @@ func apiReady(ctx context.Context, port string, authority []byte) bool {
 	// Every API server's certificate has the name kubernetes (kubeadm's pkiutil.GetAPIServerAltNames).
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "kubernetes", MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://127.0.0.1:"+port+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+at+"/readyz", nil)
 	if err != nil {
 		return false
 	}
