@@ -50,8 +50,13 @@ func Standard(b *bundle.Bundle) Components {
 		shared := authority.Input{Cluster: w.Cluster, Hosts: w.Hosts, Certificates: keys.Certificates, Shared: keys.Shared, After: w.After}
 		all.add(authority.Steps(shared), nil)
 		placed := authority.Placed(shared)
+		leaving := leave.Input{
+			Cluster: w.Cluster, Hosts: w.Hosts, Leaving: w.Leaving, API: api, Executor: executor, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Together: max(1, len(w.Cluster.Hosts)/10),
+		}
+		stopped := leave.Stopped(leaving)
+		leaving.Balanced = balanced(w, stopped)
 		all.add(loadbalancer.Steps(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: func(host string) []plan.Condition {
-			return after(host, hostprep.Step, authority.Step)
+			return append(after(host, hostprep.Step, authority.Step), stopped(host)...) // an API server that was there has its port
 		}}))
 
 		joinable := plan.After(plan.StepID{Host: executor, Name: clusterobjects.Join})
@@ -69,17 +74,13 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		all.add(kubelet.Steps(kubelets))
 
-		leaving := leave.Input{
-			Cluster: w.Cluster, Hosts: w.Hosts, Leaving: w.Leaving, API: api, Executor: executor, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Together: max(1, len(w.Cluster.Hosts)/10),
-			Balanced: balanced(w),
-		}
-		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: leave.Stopped(leaving)})
+		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped})
 		all.add(membership.Steps, membership.Problems)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
 		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: membership, After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step, runtime.Images), placed)
 		}}))
-		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), After: func(host string) []plan.Condition {
+		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {
 			conditions := append(after(host, kubelet.Step, runtime.Images), placed, members)
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
@@ -154,11 +155,21 @@ func goneFor(w Wish) []string {
 	return slices.Compact(list)
 }
 
-// balanced is that the balancers of all hosts that answered know the control planes of the cluster file.
-func balanced(w Wish) []plan.Condition {
+// balancerBefore is that a host has no balancer any more that serves no API yet: it was a worker.
+func balancerBefore(w Wish) func(host string) []resource.Resource {
+	return func(host string) []resource.Resource {
+		if w.Hosts[host].Kubernetes.API {
+			return nil
+		}
+		return []resource.Resource{resource.UnitStopped{Name: loadbalancer.Unit}}
+	}
+}
+
+// balanced is that the balancers of all hosts that answered know the control planes of the cluster file. Those that come where an API server ends do not count: nobody is sent there yet.
+func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Condition {
 	var ids []plan.StepID
 	for _, h := range w.Cluster.Hosts {
-		if _, answered := w.Hosts[h.Name]; answered && w.Cluster.LocalBalancer(h) {
+		if _, answered := w.Hosts[h.Name]; answered && w.Cluster.LocalBalancer(h) && len(stopped(h.Name)) == 0 {
 			ids = append(ids, plan.StepID{Host: h.Name, Name: loadbalancer.Step})
 		}
 	}

@@ -66,6 +66,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[PodRestart](e)
 	case "static-pods-gone":
 		return decode[StaticPodsGone](e)
+	case "unit-stopped":
+		return decode[UnitStopped](e)
 	case "set-aside":
 		return decode[SetAside](e)
 	case "pod-network":

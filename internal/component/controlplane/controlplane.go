@@ -40,6 +40,8 @@ type Input struct {
 	Bundle *bundle.Bundle
 	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
 	RuntimeEndpoint string
+	// Stopped is what has to have ended on a host before its API server starts: what has its port; may be nil.
+	Stopped func(host string) []resource.Resource
 	// After is what a control plane waits for: its host's kubelet, images, authorities and shared files, and etcd; may be nil.
 	After func(host string) []plan.Condition
 }
@@ -60,6 +62,9 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if err != nil {
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error()})
 			continue
+		}
+		if in.Stopped != nil {
+			s.Resources = append(in.Stopped(h.Name), s.Resources...)
 		}
 		if in.After != nil {
 			s.Requires = in.After(h.Name)
