@@ -25,7 +25,7 @@ func newNodeEdit(components Components, file *string) *nodeEdit {
 }
 
 func (e *nodeEdit) add(c *cobra.Command) {
-	c.Flags().BoolVar(&e.apply, "apply", false, "go on with what \"kubewright apply\" does")
+	c.Flags().BoolVar(&e.apply, "apply", false, "go on with what \"kubewright apply\" does; the file stays changed if that is declined, or fails")
 	c.Flags().BoolVarP(&e.yes, "yes", "y", false, "with --apply: do not ask")
 	c.Flags().BoolVar(&e.full, "full", false, "with --apply: show all lines of files that change")
 	e.f.add(c, "o")
