@@ -27,7 +27,7 @@ var rows = [][]string{
 	{"internal/resource"},
 	{"internal/kube", "internal/etcd"},
 	{"internal/ssh", "internal/bundle", "internal/machines"},
-	{"internal/cluster", "internal/draft", "internal/pki", "internal/sizing"},
+	{"internal/cluster", "internal/clusterfile", "internal/draft", "internal/pki", "internal/sizing"},
 	{"internal/facts", "internal/event", "internal/measure"},
 	{"api/v1alpha1"},
 }

@@ -71,3 +71,35 @@ func expandAddress(s string) ([]string, error) {
 	}
 	return list, nil
 }
+
+// Names are those that the name of a host stands for: one, or those of a range.
+func Names(name string) ([]string, error) { return expand(name) }
+
+// PartOfNames writes the names of a range from number i to before j, counted from 0: of "worker[01-20]" those from 6 to before 20 are "worker[07-20]". One alone is written as itself.
+func PartOfNames(name string, i, j int) (string, error) {
+	list, err := expand(name)
+	return part(name, list, i, j), err
+}
+
+// PartOfAddresses does so with addresses.
+func PartOfAddresses(address string, i, j int) (string, error) {
+	list, err := expandAddress(address)
+	return part(address, list, i, j), err
+}
+
+// part is empty if the list has no such part.
+func part(s string, list []string, i, j int) string {
+	switch {
+	case i < 0 || j > len(list) || i >= j:
+		return ""
+	case i == 0 && j == len(list):
+		return s
+	case i == j-1:
+		return list[i]
+	}
+	if m := rangeInBrackets().FindStringSubmatch(s); m != nil {
+		number := func(of string) string { return of[len(m[1]) : len(of)-len(m[4])] }
+		return m[1] + "[" + number(list[i]) + "-" + number(list[j-1]) + "]" + m[4]
+	}
+	return list[i] + "-" + list[j-1]
+}

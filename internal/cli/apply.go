@@ -41,37 +41,7 @@ Each run is recorded: see "kubewright runs".`,
 					return err
 				}
 			}
-			start := time.Now()
-			w, err := f.open(c, in, "apply")
-			if err != nil {
-				return err
-			}
-			defer w.Close()
-			nothing := false
-			err = w.Apply(c.Context(), func(p *plan.Plan) error {
-				nothing = p.Empty()
-				if err := checkSaved(p, in.saved); err != nil {
-					return err
-				}
-				if f.output == "json" {
-					return nil
-				}
-				w.view.Pause()
-				defer w.view.Resume()
-				if err := showPlan(c, p, full); err != nil {
-					return err
-				}
-				if yes || in.saved != nil || p.Counts().Hosts == 0 {
-					return nil
-				}
-				return ask(c, "Apply it?", converge.ErrDeclined)
-			})
-			w.end(err)
-			w.Close()
-			if err == nil && f.output == "text" && !nothing {
-				fmt.Fprintf(c.OutOrStdout(), "\nDone in %s. Where the time went: kubewright runs show %s\n", ui.Seconds(time.Since(start)), w.runID)
-			}
-			return err
+			return apply(c, f, in, yes, full)
 		},
 	}
 	f.add(c, "o")
@@ -79,4 +49,39 @@ Each run is recorded: see "kubewright runs".`,
 	c.Flags().BoolVar(&full, "full", false, "show all lines of files that change")
 	f.addLockTimeout(c)
 	return c
+}
+
+// apply shows the plan of a cluster file, or of a saved plan, asks unless yes, and executes it.
+func apply(c *cobra.Command, f *clusterFlags, in input, yes, full bool) error {
+	start := time.Now()
+	w, err := f.open(c, in, "apply")
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	nothing := false
+	err = w.Apply(c.Context(), func(p *plan.Plan) error {
+		nothing = p.Empty()
+		if err := checkSaved(p, in.saved); err != nil {
+			return err
+		}
+		if f.output == "json" {
+			return nil
+		}
+		w.view.Pause()
+		defer w.view.Resume()
+		if err := showPlan(c, p, full); err != nil {
+			return err
+		}
+		if yes || in.saved != nil || p.Counts().Hosts == 0 {
+			return nil
+		}
+		return ask(c, "Apply it?", converge.ErrDeclined)
+	})
+	w.end(err)
+	w.Close()
+	if err == nil && f.output == "text" && !nothing {
+		fmt.Fprintf(c.OutOrStdout(), "\nDone in %s. Where the time went: kubewright runs show %s\n", ui.Seconds(time.Since(start)), w.runID)
+	}
+	return err
 }

@@ -21,7 +21,7 @@ import (
 const repository = "../.."
 
 // needNothing are the commands that need no machines: what pages say of them is really run. A command belongs to the longest beginning of it that stands here or below.
-var needNothing = []string{"bundle list", "completion", "explain", "help", "init", "runs", "schema", "size", "validate"}
+var needNothing = []string{"bundle list", "completion", "explain", "help", "init", "node add", "node remove", "node replace", "runs", "schema", "size", "validate"}
 
 // needMachines are all others, with the test in test/e2e that runs them.
 var needMachines = []struct{ command, test string }{
@@ -226,9 +226,9 @@ func TestDocumentedCommands(t *testing.T) {
 // execute runs a command that needs nothing but, perhaps, the cluster file that it looks at.
 func execute(t *testing.T, c shellCommand, words []string, example string) {
 	t.Helper()
-	if words[0] == "validate" {
+	if words[0] == "validate" || words[0] == "node" {
 		file := "cluster.yaml"
-		if len(words) > 1 && !strings.HasPrefix(words[1], "-") {
+		if words[0] == "validate" && len(words) > 1 && !strings.HasPrefix(words[1], "-") {
 			file = words[1]
 		}
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {

@@ -14,16 +14,17 @@ func newNode(components Components) *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use:   "node",
-		Short: "List nodes, and have Pods leave one or be put on it again",
-		Long: `Works on nodes by way of a control plane of the cluster file, cluster.yaml by default, whose API server answers: neither kubectl nor a kubeconfig is needed here.
+		Short: "Add, remove and replace nodes, list them, and have Pods leave one",
+		Long: `"add", "remove" and "replace" change the cluster file, cluster.yaml by default, and say what is to be applied; with --apply they go on with it.
 
+The others work on nodes by way of a control plane of the cluster file whose API server answers: neither kubectl nor a kubeconfig is needed here.
 What a person cordons stays cordoned: apply changes nothing about it.`,
-		Example: "  kubewright node list\n  kubewright node drain worker7\n  kubewright node uncordon worker7",
+		Example: "  kubewright node add worker21 10.0.1.21\n  kubewright node remove worker7 --apply\n  kubewright node list\n  kubewright node drain worker7\n  kubewright node uncordon worker7",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVarP(&file, "file", "f", clusterFile, "cluster file")
-	c.AddCommand(newNodeCordon(components, &file, true), newNodeCordon(components, &file, false), newNodeDrain(components, &file), newNodeList(components, &file))
+	c.AddCommand(newNodeAdd(components, &file), newNodeRemove(components, &file), newNodeReplace(components, &file), newNodeCordon(components, &file, true), newNodeCordon(components, &file, false), newNodeDrain(components, &file), newNodeList(components, &file))
 	return c
 }
 

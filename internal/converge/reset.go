@@ -114,6 +114,9 @@ func (s *Session) resetAll(ctx context.Context, names []string) error {
 	hosts, _ := s.Facts()
 	r := resetting{Session: s, named: names, left: left, hosts: hosts}
 	r.cluster, r.unclear = whose(s.o.Cluster, hosts, names)
+	if err := needed(s.o.Cluster, hosts, names); err != nil {
+		return err
+	}
 
 	keepers := map[string]bool{}
 	for _, h := range s.o.Cluster.Keepers() {
@@ -189,6 +192,54 @@ func whose(c *cluster.Cluster, hosts map[string]facts.Host, names []string) (id,
 		}
 	}
 	return id, unclear
+}
+
+// needed says which of the hosts that are to be reset must not be, each by itself: they carry members of an etcd that is to go on. With its data gone, a member would still count as one.
+// All hosts of the file together may be: that is the end of the cluster.
+func needed(c *cluster.Cluster, hosts map[string]facts.Host, names []string) error {
+	all, formed := true, false
+	for _, h := range c.Hosts {
+		all = all && slices.Contains(names, h.Name)
+		formed = formed || hosts[h.Name].Kubernetes.Formed
+	}
+	if all || !formed {
+		return nil
+	}
+	var stay, leave []string
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		f, answered := hosts[name]
+		member, known := isMember(hosts, name)
+		switch {
+		case !answered || !f.Kubernetes.Etcd.Log || known && !member:
+		case c.Host(name) != nil:
+			stay = append(stay, name)
+		case member:
+			leave = append(leave, name)
+		}
+	}
+	const why = "carries a member of etcd, which would still count as one without its data; nothing was reset. "
+	switch {
+	case len(stay) > 0:
+		return fmt.Errorf("%s: "+why+"To have it leave in order, take it out of the cluster file and apply; \"kubewright reset --all\" ends the cluster", strings.Join(stay, ", "))
+	case len(leave) > 0:
+		return fmt.Errorf("%s: "+why+"It left the cluster file: \"kubewright apply\" has it leave in order, and puts it back as it was found", strings.Join(leave, ", "))
+	}
+	return nil
+}
+
+// isMember says whether the member of a host is one of those that another knows who has a quorum. It is not known if there is no such other. A member that does not answer is found by
+// its name, which one has that was begun.
+func isMember(hosts map[string]facts.Host, name string) (member, known bool) {
+	id := hosts[name].Kubernetes.Etcd.ID
+	for other, f := range hosts {
+		e := f.Kubernetes.Etcd
+		if other == name || !e.Quorum {
+			continue
+		}
+		known = true
+		member = member || slices.ContainsFunc(e.Members, func(m facts.EtcdMember) bool { return m.ID == id || id == "" && m.Name == name })
+	}
+	return member, known
 }
 
 // resetting is a reset in hand.

@@ -73,3 +73,55 @@ func TestWhatMayBeReset(t *testing.T) {
 		}
 	}
 }
+
+// A member of a living etcd is not reset by itself: its data would be gone, and it would still count.
+func TestWhoIsNeeded(t *testing.T) {
+	ids := map[string]string{"c1": "a", "c2": "b", "c3": "c", "old": "d"}
+	// living makes a host whose member knows the members of some hosts.
+	living := func(name string, quorum bool, members ...string) facts.Host {
+		f := of(name, "x")
+		f.Kubernetes = facts.Kubernetes{Formed: true, Etcd: facts.Etcd{Data: true, Log: true, ID: ids[name], Quorum: quorum}}
+		for _, m := range members {
+			f.Kubernetes.Etcd.Members = append(f.Kubernetes.Etcd.Members, facts.EtcdMember{ID: ids[m], Name: m})
+		}
+		return f
+	}
+	silent := func(f facts.Host) facts.Host {
+		f.Kubernetes.Etcd.ID, f.Kubernetes.Etcd.Members, f.Kubernetes.Etcd.Quorum = "", nil, false
+		return f
+	}
+	empty := silent(living("c3", false))
+	empty.Kubernetes.Etcd.Data, empty.Kubernetes.Etcd.Log = false, false
+	begun := living("c3", false, "c1", "c2", "c3")
+	begun.Kubernetes.Formed = false
+	three := []string{"c1", "c2", "c3"}
+	c1, c2, c3 := living("c1", true, three...), living("c2", true, three...), living("c3", true, three...)
+	for _, c := range []struct {
+		name  string
+		hosts map[string]facts.Host
+		named []string
+		want  string
+	}{
+		{name: "a worker", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3, "w1": of("w1", "x")}, named: []string{"w1"}},
+		{name: "a member", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3}, named: []string{"c3"}, want: "c3: carries a member of etcd"},
+		{name: "a member and a worker", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3, "w1": of("w1", "x")}, named: []string{"w1", "c3"}, want: "c3: carries a member of etcd"},
+		{name: "all members, but not all hosts", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3}, named: three, want: "c1, c2, c3: carries a member"},
+		{name: "all hosts", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3}, named: []string{"c3", "w2", "c1", "w1", "c2"}},
+		{name: "a cluster that was never whole", hosts: map[string]facts.Host{"c1": of("c1", "x"), "c3": begun}, named: []string{"c3"}},
+		{name: "its data is gone", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": empty}, named: []string{"c3"}},
+		{name: "it was taken out", hosts: map[string]facts.Host{"c1": living("c1", true, "c1", "c2"), "c3": living("c3", false, three...)}, named: []string{"c3"}},
+		{name: "it was taken out, and ended", hosts: map[string]facts.Host{"c1": living("c1", true, "c1", "c2"), "c3": silent(c3)}, named: []string{"c3"}},
+		{name: "it does not answer, and is a member", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": silent(c3)}, named: []string{"c3"}, want: "c3: carries a member"},
+		{name: "no quorum, so nobody knows", hosts: map[string]facts.Host{"c1": living("c1", false, "c1", "c2"), "c3": c3}, named: []string{"c3"}, want: "take it out of the cluster file and apply"},
+		{name: "the host does not answer", hosts: map[string]facts.Host{"c1": c1, "c2": c2}, named: []string{"c3"}},
+		{name: "it left the file, and is a member", hosts: map[string]facts.Host{"c1": living("c1", true, "c1", "old"), "old": living("old", true, "c1", "old")}, named: []string{"old"},
+			want: "\"kubewright apply\" has it leave in order"},
+		{name: "it left the file, and is none", hosts: map[string]facts.Host{"c1": c1, "old": living("old", false, "c1", "old")}, named: []string{"old"}},
+		{name: "it left the file, and nobody knows", hosts: map[string]facts.Host{"c1": silent(c1), "old": living("old", false, "c1", "old")}, named: []string{"old"}},
+	} {
+		err := needed(model(t), c.hosts, c.named)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
