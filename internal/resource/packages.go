@@ -127,28 +127,19 @@ type packageState struct {
 	essential bool
 }
 
-// listPackages asks dpkg for all packages, by name without architecture; those of the machine's own architecture win.
+// listPackages are all packages that dpkg knows, by name without architecture; of several that are installed, the first.
 func listPackages(ctx context.Context, env *Env) (map[string]packageState, error) {
-	format := `${Package} ${binary:Package} ${db:Status-Status} ${Version}\t${Pre-Depends}, ${Depends}\t${Provides}\t${Essential}${Protected}\n`
-	out, err := env.Exec.Run(ctx, Command{Name: "dpkg-query", Env: packageEnv, Args: []string{"--show", "--showformat", format}})
-	if err != nil {
-		return nil, fmt.Errorf("running dpkg-query: %w", err)
-	}
-	if out.Code != 0 {
-		return nil, fmt.Errorf("dpkg-query: %s", out.last())
+	list, ok := readDpkgStatus(env)
+	if !ok {
+		var err error
+		if list, err = askDpkg(ctx, env); err != nil {
+			return nil, err
+		}
 	}
 	all := map[string]packageState{}
-	for line := range strings.Lines(out.Stdout) {
-		fields := strings.Split(line, "\t")
-		f := strings.Fields(fields[0])
-		if len(f) < 3 || len(fields) != 4 {
-			continue
-		}
-		s := packageState{name: f[1], status: f[2], needs: fields[1], provides: fields[2], essential: strings.Contains(fields[3], "yes")}
-		if len(f) > 3 {
-			s.version = f[3]
-		}
-		old, ok := all[f[0]]
+	for _, s := range list {
+		name, _, _ := strings.Cut(s.name, ":")
+		old, ok := all[name]
 		if ok && old.isThere() && s.isThere() { // of several architectures: each needs something
 			s.needs, s.provides, s.essential = s.needs+", "+old.needs, s.provides+", "+old.provides, s.essential || old.essential
 			old.needs, old.provides, old.essential = s.needs, s.provides, s.essential
@@ -156,7 +147,33 @@ func listPackages(ctx context.Context, env *Env) (map[string]packageState, error
 		if ok && old.status == "installed" {
 			s = old
 		}
-		all[f[0]] = s
+		all[name] = s
+	}
+	return all, nil
+}
+
+// askDpkg has dpkg-query say what it knows.
+func askDpkg(ctx context.Context, env *Env) ([]packageState, error) {
+	format := `${binary:Package} ${db:Status-Status} ${Version}\t${Pre-Depends}, ${Depends}\t${Provides}\t${Essential}${Protected}\n`
+	out, err := env.Exec.Run(ctx, Command{Name: "dpkg-query", Env: packageEnv, Args: []string{"--show", "--showformat", format}})
+	if err != nil {
+		return nil, fmt.Errorf("running dpkg-query: %w", err)
+	}
+	if out.Code != 0 {
+		return nil, fmt.Errorf("dpkg-query: %s", out.last())
+	}
+	var all []packageState
+	for line := range strings.Lines(out.Stdout) {
+		fields := strings.Split(line, "\t")
+		f := strings.Fields(fields[0])
+		if len(f) < 2 || len(fields) != 4 {
+			continue
+		}
+		s := packageState{name: f[0], status: f[1], needs: fields[1], provides: fields[2], essential: strings.Contains(fields[3], "yes")}
+		if len(f) > 2 {
+			s.version = f[2]
+		}
+		all = append(all, s)
 	}
 	return all, nil
 }

@@ -104,7 +104,7 @@ func (d *testDebian) Run(_ context.Context, c Command) (Output, error) {
 	case c.Name == "dpkg-query":
 		for _, name := range slices.Sorted(maps.Keys(d.status)) {
 			protected := map[bool]string{true: "yes"}[name == d.essential]
-			fmt.Fprintf(&out, "%s %s %s 1.0\t, %s\t%s\t%s\n", name, name, d.status[name], strings.Join(d.depends[name], ", "), d.provides[name], protected)
+			fmt.Fprintf(&out, "%s %s 1.0\t, %s\t%s\t%s\n", name, d.status[name], strings.Join(d.depends[name], ", "), d.provides[name], protected)
 		}
 		return Output{Stdout: out.String()}, nil
 	case c.Name == "userdel" || c.Name == "groupdel":
