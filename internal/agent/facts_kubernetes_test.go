@@ -50,7 +50,7 @@ func TestManifests(t *testing.T) {
 			map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"data without a manifest", map[string]string{"/var/lib/etcd/member/snap/db": "x"}, facts.Etcd{Data: true}, map[string]string{}},
 		{"a directory without data", map[string]string{"/var/lib/etcd/lost+found": ""}, facts.Etcd{}, map[string]string{}},
-		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{Data: true, Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{Data: true, Log: true, Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"data elsewhere is not the member's", map[string]string{dir + "etcd.yaml": elsewhere, "/var/lib/etcd/member/wal/0": "x"}, facts.Etcd{Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"what the kubelet does not read, and what is no Pod", map[string]string{dir + ".etcd.yaml": elsewhere, dir + "etcd.yaml.bak": elsewhere, dir + "broken.yaml": "{", dir + "other.yaml": "kind: Pod\n"},
 			facts.Etcd{}, map[string]string{"broken.yaml": "", "other.yaml": ""}},

@@ -34,13 +34,19 @@ func newOperator(t testing.TB, f fixture, more string) operator {
 	if err := os.MkdirAll(filepath.Join(o.home, ".ssh"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	known, err := os.ReadFile(filepath.Join(filepath.Dir(f.SSHConfig()), "known_hosts"))
+	o.trusts(t)
+	o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.file(t, more))
+	return o
+}
+
+// trusts has the keys of all machines as they are now.
+func (o operator) trusts(t testing.TB) {
+	t.Helper()
+	known, err := os.ReadFile(filepath.Join(filepath.Dir(o.SSHConfig()), "known_hosts"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.write(t, filepath.Join(o.home, ".ssh", "known_hosts"), string(known))
-	o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.file(t, more))
-	return o
 }
 
 // hostsOnly is somebody who prepares hosts, and no more: what can be proven without a cluster is proven in a fraction of the time.

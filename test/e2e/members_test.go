@@ -1,0 +1,385 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubewright/kubewright/internal/machines"
+)
+
+// TestMembersComeAndGo changes which hosts a cluster of three control planes and two workers is made of, while a client writes to its API by a worker's balancer and another asks a Service of
+// two replicas: the first control plane leaves and another comes, in one go; the one whose member leads loses its power and is replaced; one comes back with an empty disk. What the clients
+// saw is printed. No write that was acknowledged is missing, and the plan is empty at the end. With -long, there are five control planes for a while, and two hosts change roles.
+func TestMembersComeAndGo(t *testing.T) {
+	f := newFixture(t, "members")
+	f.machines(t, "up", "--count", "6")
+	o := newOperator(t, f, "")
+	cluster := func(planes, workers string) {
+		o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileOf(t, planes, workers))
+	}
+	cluster("m1 m2 m3", "m4 m5")
+	o.must(t, "apply", "--yes")
+	o.served(t, "m1")
+	writer, asker := o.writes(t, "m4"), o.asks(t, "m4")
+	change := func(what string, do func()) {
+		t.Helper()
+		writer.begin()
+		asker.begin()
+		start := time.Now()
+		do()
+		t.Logf("%s: %.0f s; API: %s; Service: %s", what, time.Since(start).Seconds(), writer.end(), asker.end())
+	}
+	apply := func() string { t.Helper(); return o.must(t, "apply", "--yes") }
+	wait := func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		if err := machines.Wait(ctx, "the plan to be empty", func(context.Context) error {
+			if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 0 {
+				return errors.New(r.stdout + r.stderr)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kube := func(on, args string) string { t.Helper(); return o.on(t, on, kubectl+args) }
+
+	change("the first control plane leaves, another comes", func() {
+		cluster("m2 m3 m6", "m4 m5")
+		if said := apply(); !strings.Contains(said, "m1: left the cluster file: its Pods move away, and it is put back as it was found") {
+			t.Errorf("apply says nothing of m1:\n%s", said)
+		}
+		wait()
+	})
+	if got := o.on(t, "m1", "ls /etc/kubernetes /var/lib/etcd /var/lib/kubewright 2>&1; systemctl is-active kubelet containerd; true"); strings.Contains(got, "manifests") || strings.Contains(got, "\nactive") {
+		t.Errorf("m1 has still: %s", got)
+	}
+	if nodes := kube("m2", "get nodes -o name"); strings.Contains(nodes, "m1") || !strings.Contains(nodes, "m6") {
+		t.Errorf("the nodes are %s", nodes)
+	}
+
+	var dead, spare = o.leader(t, "m2", "m3", "m6"), "m1"
+	stay := slices.DeleteFunc([]string{"m2", "m3", "m6"}, func(m string) bool { return m == dead })
+	change("the one that leads, "+dead+", loses its power, and "+spare+" takes its place", func() {
+		f.machines(t, "kill", dead)
+		cluster(strings.Join(append(slices.Clone(stay), spare), " "), "m4 m5")
+		if said := apply(); !strings.Contains(said, dead+": left the cluster file and does not answer") {
+			t.Errorf("apply says nothing of %s:\n%s", dead, said)
+		}
+		wait()
+	})
+	// It comes back, and belongs to no cluster: its credentials are good, and it is none of the nodes all the same.
+	f.machines(t, "start", dead)
+	o.eventuallyOn(t, dead, "the kubelet of "+dead+" to be told that it left", "journalctl -u kubelet --since -10min --no-pager | grep -m1 'this host left the cluster'", "left the cluster")
+	if nodes := kube(stay[0], "get nodes -o name"); strings.Contains(nodes, dead) {
+		t.Errorf("%s is a node again: %s", dead, nodes)
+	}
+	wait()
+	o.must(t, "reset", dead, "--yes")
+	wait()
+
+	fresh := stay[0]
+	change(fresh+" comes back with an empty disk", func() {
+		f.machines(t, "reset", fresh)
+		o.trusts(t)
+		apply()
+		wait()
+	})
+	planes := append(slices.Clone(stay), spare)
+	if *long {
+		change("three become five", func() {
+			f.machines(t, "up", "--count", "7")
+			cluster(strings.Join(append(slices.Clone(planes), dead, "m7"), " "), "m4 m5")
+			o.trusts(t)
+			apply()
+			wait()
+		})
+		change("five become three", func() {
+			cluster(strings.Join(planes, " "), "m4 m5")
+			apply()
+			wait()
+		})
+		change("a control plane and a worker change roles", func() {
+			cluster(strings.Join(append(slices.Clone(planes[:2]), "m5"), " "), "m4 "+planes[2])
+			apply()
+			wait()
+		})
+	}
+	writer.stop()
+	asker.stop()
+	if lost := writer.missing(t); len(lost) > 0 {
+		t.Errorf("%d of %d acknowledged writes are missing: %s", len(lost), writer.acknowledged, strings.Join(lost, " "))
+	}
+	t.Logf("%d writes were acknowledged, and all are there", writer.acknowledged)
+}
+
+// fileOf is a cluster file of some machines.
+func (o operator) fileOf(t *testing.T, planes, workers string) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: e2e\nssh: {user: root, key: %s}\nhosts:\n", filepath.Join(filepath.Dir(o.SSHConfig()), "id_ed25519"))
+	for role, names := range map[string]string{"control-plane": planes, "worker": workers} {
+		for _, m := range strings.Fields(names) {
+			fmt.Fprintf(&b, "- {name: %s, address: %s, roles: [%s]}\n", m, o.address(t, m), role)
+		}
+	}
+	return b.String()
+}
+
+// leader is the machine whose member of etcd leads.
+func (o operator) leader(t *testing.T, planes ...string) string {
+	t.Helper()
+	for _, m := range planes {
+		said := o.on(t, m, "crictl exec $(crictl ps -q --name '^etcd$') etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
+			"--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key endpoint status --write-out=fields")
+		var member, leader string
+		for line := range strings.Lines(said) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), " : ")
+			switch strings.Trim(name, `"`) {
+			case "MemberID":
+				member = value
+			case "Leader":
+				leader = value
+			}
+		}
+		if member != "" && member == leader {
+			return m
+		}
+	}
+	t.Fatal("no member of etcd leads")
+	return ""
+}
+
+// served puts a Service of two replicas on the workers, which end only when nobody is sent to them any more.
+func (o operator) served(t *testing.T, on string) {
+	t.Helper()
+	image := o.agnhost(t, "m4", "m5")
+	o.write(t, filepath.Join(o.dir, "served.yaml"), strings.ReplaceAll(served, "IMAGE", image))
+	o.copyTo(t, on, filepath.Join(o.dir, "served.yaml"), "/root/served.yaml")
+	o.on(t, on, kubectl+"apply -f /root/served.yaml && "+kubectl+"rollout status deployment/served --timeout=120s && rm /root/served.yaml")
+}
+
+const served = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: served, namespace: default}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: served}}
+  template:
+    metadata: {labels: {app: served}}
+    spec:
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: served}}}
+      containers:
+      - name: served
+        image: IMAGE
+        imagePullPolicy: Never
+        args: [netexec, --http-port=8080]
+        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 2}
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: served, namespace: default}
+spec:
+  type: NodePort
+  selector: {app: served}
+  ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
+`
+
+// client does something again and again, and notes how it went.
+type client struct {
+	do     func(ctx context.Context, n int) error
+	cancel context.CancelFunc
+	owned  sync.WaitGroup
+
+	mu           sync.Mutex
+	acknowledged int
+	names        []string // of what was acknowledged
+	last         time.Time
+	gap          time.Duration
+	done, failed int
+	why          string
+}
+
+// run does it every so often until it is stopped. What fails is tried again with another number.
+func (c *client) run(ctx context.Context, every, within time.Duration) {
+	ctx, c.cancel = context.WithCancel(ctx)
+	c.last = time.Now()
+	c.owned.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			limited, cancel := context.WithTimeout(ctx, within)
+			err := c.do(limited, n)
+			cancel()
+			if ctx.Err() != nil {
+				return
+			}
+			c.note(n, err)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (c *client) note(n int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed++
+		c.why = err.Error()
+		return
+	}
+	c.done++
+	c.acknowledged++
+	c.names = append(c.names, writeName(n))
+	c.gap = max(c.gap, time.Since(c.last))
+	c.last = time.Now()
+}
+
+func (c *client) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gap, c.done, c.failed, c.why, c.last = 0, 0, 0, "", time.Now()
+}
+
+// end says how it went since begin.
+func (c *client) end() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := fmt.Sprintf("longest gap %.1f s, %d of %d failed", max(c.gap, time.Since(c.last)).Seconds(), c.failed, c.done+c.failed)
+	if c.why != "" {
+		s += " (the last: " + c.why + ")"
+	}
+	return s
+}
+
+func (c *client) stop() {
+	c.cancel()
+	c.owned.Wait()
+}
+
+func writeName(n int) string { return fmt.Sprintf("write-%06d", n) }
+
+// writer writes ConfigMaps by the balancer of a worker, each one only once, and reads them.
+type writer struct {
+	client
+	maps dynamic.ResourceInterface
+}
+
+func (o operator) writes(t *testing.T, by string) *writer {
+	t.Helper()
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(o.must(t, "kubeconfig", "--user", "writer", "--group", "system:masters", "--ttl", "4h")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Host, config.ServerName = "https://"+o.tunnel(t, by, "127.0.0.1:6443"), "kubernetes"
+	config.QPS, config.Burst = -1, 0
+	all, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &writer{maps: all.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace("default")}
+	w.do = func(ctx context.Context, n int) error {
+		m := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": writeName(n), "labels": map[string]any{"written": "yes"}}}}
+		if _, err := w.maps.Create(ctx, m, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		_, err := w.maps.Get(ctx, writeName(n), metav1.GetOptions{})
+		return err
+	}
+	w.run(t.Context(), 500*time.Millisecond, 10*time.Second)
+	t.Cleanup(w.stop)
+	return w
+}
+
+// missing are the writes that were acknowledged and are not there.
+func (w *writer) missing(t *testing.T) []string {
+	t.Helper()
+	list, err := w.maps.List(t.Context(), metav1.ListOptions{LabelSelector: "written=yes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, m := range list.Items {
+		there[m.GetName()] = true
+	}
+	return slices.DeleteFunc(slices.Clone(w.names), func(name string) bool { return there[name] })
+}
+
+// asks asks the Service by a node, with a new connection each time.
+func (o operator) asks(t *testing.T, by string) *client {
+	t.Helper()
+	at := "http://" + net.JoinHostPort(o.address(t, by), "30080") + "/hostname"
+	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	c := &client{do: func(ctx context.Context, _ int) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+		if err != nil {
+			return err
+		}
+		reply, err := plain.Do(r)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = reply.Body.Close() }()
+		if _, err := io.Copy(io.Discard, reply.Body); err != nil || reply.StatusCode == http.StatusOK {
+			return err
+		}
+		return errors.New(reply.Status)
+	}}
+	c.run(t.Context(), 200*time.Millisecond, 5*time.Second)
+	t.Cleanup(c.stop)
+	return c
+}
+
+// tunnel is a port of this computer behind which an address is as a machine sees it.
+func (o operator) tunnel(t *testing.T, machine, to string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("ssh", "-F", o.SSHConfig(), "-N", "-o", "ExitOnForwardFailure=yes", "-L", at+":"+to, machine)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it forwards until then
+		_ = cmd.Wait()
+	})
+	wait(t, "the tunnel to "+machine, func(ctx context.Context) error {
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", at)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+	return at
+}
