@@ -57,6 +57,7 @@ var needMachines = []struct{ command, test string }{
 	{"node list", "TestCluster"},
 	{"node uncordon", "TestCluster"},
 	{"plan", "TestCluster"},
+	{"recover-config", "TestMembersComeAndGo"},
 	{"reset", "TestApply"},
 	{"runs show", "TestApply"},
 	{"status", "TestCluster"},

@@ -29,6 +29,8 @@ import (
 // Options of a session.
 type Options struct {
 	Cluster *cluster.Cluster
+	// File is the cluster file as it was read, which control planes remember; nil if they are to remember none.
+	File []byte
 	// Components make the steps.
 	Components Components
 	// Connect starts agents.
@@ -176,7 +178,7 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	if err != nil {
 		return in, err
 	}
-	in.Steps = append(in.Steps, steps...)
+	in.Steps = append(append(in.Steps, steps...), fileSteps(c, hosts, s.o.File)...)
 	for _, l := range leavers {
 		if l.Host != nil && slices.ContainsFunc(in.Steps, func(s plan.Step) bool { return s.Host == l.Name }) {
 			in.Hosts = append(in.Hosts, l.Name)
