@@ -35,6 +35,7 @@ var needMachines = []struct{ command, test string }{
 	{"bundle verify", "TestBundles"},
 	{"check", "TestCluster"},
 	{"doctor", "TestCluster"},
+	{"etcd recover", "TestMembersComeAndGo"},
 	{"init --from-machines", "TestCluster"},
 	{"init --look", "TestCluster"},
 	{"join-command", "TestCluster"},

@@ -329,10 +329,12 @@ func groups(c *cluster.Cluster) []plan.Group {
 }
 
 // Lock takes the locks of most of the hosts that hold the cluster together. It waits for another run, and says so, no longer than Options.LockTimeout.
-func (s *Session) Lock(ctx context.Context) error {
+func (s *Session) Lock(ctx context.Context) error { return s.lockOf(ctx, s.o.Cluster.Keepers()) }
+
+// lockOf takes the locks of most of some hosts.
+func (s *Session) lockOf(ctx context.Context, hosts []v1alpha1.Host) error {
 	var keepers []run.Keeper
 	var names []string
-	hosts := s.o.Cluster.Keepers()
 	slices.SortFunc(hosts, func(a, b v1alpha1.Host) int { return compareAddresses(a.Address, b.Address) })
 	for _, h := range hosts {
 		k := run.Keeper{Name: h.Name}
