@@ -117,7 +117,7 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 	case Wrong:
 		f.wrong("", "etcd: "+e.Text()+". Until then the API changes nothing, and may not answer",
 			"Bring the members back that are not well: their hosts, or what is said of them here. Take no data away: it is all that there is. "+
-				"If most of them are gone for good, \"kubewright etcd recover --from HOST\" makes a cluster of one that is left")
+				"If most are gone for good: \"kubewright etcd recover --from HOST\"")
 	case NotKnown:
 		f.wrong("", "etcd: "+e.Text(), "Bring the hosts back that do not answer")
 	}
