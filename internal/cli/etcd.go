@@ -66,7 +66,9 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 				w.end(err)
 				return err
 			}
+			var silent []string
 			err = w.RecoverEtcd(c.Context(), w.bundle, from, func(r converge.EtcdRecovery) error {
+				silent = r.Silent
 				w.view.Pause()
 				defer w.view.Resume()
 				if f.output == "text" {
@@ -82,8 +84,12 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 			w.end(err)
 			w.Close()
 			if err == nil && f.output == "text" {
-				fmt.Fprintf(c.OutOrStdout(), "etcd on %s is a cluster of one member, in %s; API servers come back by themselves. The others come anew with\n\n  kubewright apply%s\n", from,
-					ui.Seconds(time.Since(start)), unlessDefault(file))
+				next := "The others come anew with"
+				if len(silent) > 0 {
+					next = "When " + strings.Join(silent, ", ") + " were installed anew, or are no more in the cluster file, the others come with"
+				}
+				apply := "kubewright apply" + unlessDefault(file)
+				fmt.Fprintf(c.OutOrStdout(), "etcd on %s is a cluster of one member, in %s; API servers come back by themselves. %s\n\n  %s\n", from, ui.Seconds(time.Since(start)), next, apply)
 			}
 			return err
 		},

@@ -23,7 +23,8 @@ const (
 	Settles = "etcd settles"
 )
 
-// forceNew has a member that is started with it remove all others from what it knows, and be a cluster of itself (server/config in etcd v3.7). One that always has it would do so again.
+// forceNew has a member that is started with it remove all others from what it knows, and be a cluster of itself (bootstrapWALFromSnapshot in
+// server/etcdserver/bootstrap.go of v3.7). One that always has it would do so again.
 const forceNew = "force-new-cluster"
 
 // RecoveryInput is what a recovery is made of.
