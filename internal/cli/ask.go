@@ -33,11 +33,19 @@ var errNobody = errors.New("nobody is there to be asked")
 
 // ask asks a person for a yes; anything else is the error declined.
 func ask(c *cobra.Command, question string, declined error) error {
+	return askFor(c, question+" [y/N] ", declined, func(answer string) bool {
+		a := strings.ToLower(answer)
+		return a == "y" || a == "yes"
+	})
+}
+
+// askFor asks a person for an answer that means consent; anything else is the error declined.
+func askFor(c *cobra.Command, question string, declined error, consent func(answer string) bool) error {
 	in, ok := person(c)
 	if !ok {
 		return errNobody
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
+	fmt.Fprint(c.ErrOrStderr(), question)
 	answers := make(chan string, 1)
 	go func() { // ends with the answer or the program: a terminal cannot be read with a context
 		answer, err := bufio.NewReader(in).ReadString('\n')
@@ -51,7 +59,7 @@ func ask(c *cobra.Command, question string, declined error) error {
 		fmt.Fprintln(c.ErrOrStderr())
 		return c.Context().Err()
 	case answer := <-answers:
-		if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		if !consent(strings.TrimSpace(answer)) {
 			return declined
 		}
 		return nil

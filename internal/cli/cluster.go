@@ -157,7 +157,7 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 			return nil, err
 		}
 	}
-	o := converge.Options{Cluster: w.cluster, LockTimeout: f.lockTimeout, LockFirst: f.lockFirst}
+	o := converge.Options{Cluster: w.cluster, File: in.content, LockTimeout: f.lockTimeout, LockFirst: f.lockFirst}
 	if f.store != "" {
 		err := f.openBundle(ctx, w, in, &o)
 		if err != nil && (!f.bundleOptional || errors.As(err, &usageError{}) || ctx.Err() != nil) {

@@ -95,7 +95,7 @@ func Load(ctx context.Context, spec *v1alpha1.Cluster, dir string) (*Cluster, er
 
 // readFile reads a file that the cluster file names.
 func readFile(dir, name string) ([]byte, error) {
-	path := resolve(dir, name)
+	path := Resolve(dir, name)
 	i, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,8 @@ func readCorefile(dir, name string) ([]byte, error) {
 	return content, err
 }
 
-func resolve(dir, name string) string {
+// Resolve is where a path leads that a cluster file names which lies in dir.
+func Resolve(dir, name string) string {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
 		if home, err := os.UserHomeDir(); err == nil {
 			return filepath.Join(home, rest)

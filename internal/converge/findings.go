@@ -116,7 +116,8 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 	switch e.Quorum {
 	case Wrong:
 		f.wrong("", "etcd: "+e.Text()+". Until then the API changes nothing, and may not answer",
-			"Bring the members back that are not well: their hosts, or what is said of them here. Take no data away: it is all that there is")
+			"Bring the members back that are not well: their hosts, or what is said of them here. Take no data away: it is all that there is. "+
+				"If most are gone for good: \"kubewright etcd recover --from HOST\"")
 	case NotKnown:
 		f.wrong("", "etcd: "+e.Text(), "Bring the hosts back that do not answer")
 	}

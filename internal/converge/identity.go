@@ -20,6 +20,7 @@ import (
 const (
 	identityStep  = "identity"
 	inventoryStep = "inventory"
+	fileStep      = "cluster file"
 )
 
 // identify finds out which cluster the hosts belong to, by those that hold it together. fresh is the ID that a new one gets.
@@ -167,4 +168,24 @@ func inventorySteps(c *cluster.Cluster, hosts map[string]facts.Host, leavers []f
 		}
 	}
 	return steps, nil
+}
+
+// fileSteps have control planes remember the cluster file, byte by byte, so that it can be had again when the computer that it lies on is lost. It holds no secrets: passwords stand
+// elsewhere, and it only says where. Without content there are none.
+func fileSteps(c *cluster.Cluster, hosts map[string]facts.Host, content []byte) []plan.Step {
+	if len(content) == 0 {
+		return nil
+	}
+	f := resource.NewFile(resource.ClusterFilePath, string(content))
+	f.Mode = 0o600
+	var steps []plan.Step
+	for _, h := range c.With(v1alpha1.ControlPlane) {
+		if _, ok := hosts[h.Name]; ok {
+			steps = append(steps, plan.Step{
+				StepID: plan.StepID{Host: h.Name, Name: fileStep}, Resources: []resource.Resource{f},
+				Requires: []plan.Condition{plan.After(plan.StepID{Host: h.Name, Name: identityStep})},
+			})
+		}
+	}
+	return steps
 }

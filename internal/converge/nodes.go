@@ -111,9 +111,14 @@ func (s *Session) onNode(ctx context.Context, node, name string, resources func(
 	if err := ask(p); err != nil || p.Empty() {
 		return err
 	}
+	return s.runOnce(ctx, p, ctx.Done())
+}
+
+// runOnce runs a plan, and fails with the first of its steps that does.
+func (s *Session) runOnce(ctx context.Context, p *plan.Plan, interrupt <-chan struct{}) error {
 	s.fleet.event(event.Event{Kind: event.RoundStarted, Total: len(p.Steps)})
 	o := s.o.Run
-	o.Host, o.Events, o.Interrupt = s.fleet.work, s.o.Events, ctx.Done()
+	o.Host, o.Events, o.Interrupt = s.fleet.work, s.o.Events, interrupt
 	result, err := run.Run(context.WithoutCancel(ctx), p, o)
 	switch {
 	case err != nil:
@@ -122,6 +127,8 @@ func (s *Session) onNode(ctx context.Context, node, name string, resources func(
 		return ErrInterrupted
 	case len(result.Failed) > 0:
 		return fmt.Errorf("%s: %w", result.Failed[0].Step.Host, result.Failed[0].Err)
+	case len(result.Skipped) > 0:
+		return fmt.Errorf("%s: %s: not begun: %w", result.Skipped[0].Step.Host, result.Skipped[0].Step.Name, result.Skipped[0].Err)
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ import (
 // Options of a session.
 type Options struct {
 	Cluster *cluster.Cluster
+	// File is the cluster file as it was read, which control planes remember; nil if they are to remember none.
+	File []byte
 	// Components make the steps.
 	Components Components
 	// Connect starts agents.
@@ -176,7 +178,7 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	if err != nil {
 		return in, err
 	}
-	in.Steps = append(in.Steps, steps...)
+	in.Steps = append(append(in.Steps, steps...), fileSteps(c, hosts, s.o.File)...)
 	for _, l := range leavers {
 		if l.Host != nil && slices.ContainsFunc(in.Steps, func(s plan.Step) bool { return s.Host == l.Name }) {
 			in.Hosts = append(in.Hosts, l.Name)
@@ -327,10 +329,12 @@ func groups(c *cluster.Cluster) []plan.Group {
 }
 
 // Lock takes the locks of most of the hosts that hold the cluster together. It waits for another run, and says so, no longer than Options.LockTimeout.
-func (s *Session) Lock(ctx context.Context) error {
+func (s *Session) Lock(ctx context.Context) error { return s.lockOf(ctx, s.o.Cluster.Keepers()) }
+
+// lockOf takes the locks of most of some hosts.
+func (s *Session) lockOf(ctx context.Context, hosts []v1alpha1.Host) error {
 	var keepers []run.Keeper
 	var names []string
-	hosts := s.o.Cluster.Keepers()
 	slices.SortFunc(hosts, func(a, b v1alpha1.Host) int { return compareAddresses(a.Address, b.Address) })
 	for _, h := range hosts {
 		k := run.Keeper{Name: h.Name}

@@ -579,3 +579,49 @@ func TestLostLocks(t *testing.T) {
 		})
 	}
 }
+
+// TestClusterFileIsRemembered has control planes remember the file as it is, and give it back.
+func TestClusterFileIsRemembered(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		file := []byte("# ours\nkind: Cluster # \xff\r\n")
+		with := func(id string, content []byte) converge.Options {
+			o := f.operator(id).options(1)
+			o.File = content
+			return o
+		}
+		if err := apply(with("a", file)); err != nil {
+			t.Fatal(err)
+		}
+		changes := func(content []byte) (hosts []string) {
+			s, err := converge.Open(context.Background(), with("b", content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			for _, name := range f.names {
+				r, err := s.Remembered(context.Background(), name)
+				if plane := strings.HasPrefix(name, "c"); plane && (err != nil || string(r.File) != string(file) || len(r.Inventory.Hosts) != len(f.names)) {
+					t.Errorf("%s remembers %q, %+v, %v", name, r.File, r.Inventory, err)
+				} else if !plane && err == nil {
+					t.Errorf("%s remembers %q", name, r.File)
+				}
+			}
+			p, err := s.Plan(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range p.Steps {
+				if c.Work() {
+					hosts = append(hosts, c.Host+" "+c.Name)
+				}
+			}
+			return hosts
+		}
+		if got := changes(file); len(got) > 0 {
+			t.Errorf("with what is remembered, there is something to do: %q", got)
+		}
+		if got := changes(append(file, '\n')); !slices.Equal(got, []string{"c0 cluster file", "c1 cluster file", "c2 cluster file"}) {
+			t.Errorf("with another file: %q", got)
+		}
+	})
+}

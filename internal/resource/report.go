@@ -47,6 +47,8 @@ func DecodeReport(e Encoded) (Report, error) {
 		return decode[NameServersReport](e)
 	case "paths":
 		return decode[PathsReport](e)
+	case "cluster-file":
+		return decode[ClusterFileReport](e)
 	case "conflicts":
 		return decode[ConflictsReport](e)
 	}

@@ -29,7 +29,7 @@ func lay(t *testing.T, env *resource.Env, path, content string) {
 func TestReportsTravel(t *testing.T) {
 	api := resource.API{Servers: []string{"10.0.0.11:6443"}}
 	for _, r := range []resource.Report{
-		resource.CertificatesReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
+		resource.CertificatesReport{}, resource.ClusterFileReport{}, resource.EtcdReport{URL: "https://127.0.0.1:2379"}, resource.StaticPodsReport{}, resource.NodesReport{API: api}, resource.RequestsReport{API: api},
 		resource.LogsReport{Units: []string{"kubelet.service"}, Socket: "unix:///s", Lines: 7}, resource.KernelLogReport{Hours: 6}, resource.LogReport{Name: "etcd", Socket: "unix:///s", Lines: 7, Previous: true, After: "c 1"}, resource.SyncReport{Dir: "/var/lib/etcd", Limit: time.Second}, resource.RoomReport{Dirs: []string{"/"}}, resource.ListenersReport{}, resource.NameServersReport{Servers: []string{"192.0.2.1"}},
 		resource.PathsReport{To: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}, resource.ConflictsReport{Own: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 	} {

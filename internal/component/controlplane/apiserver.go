@@ -115,7 +115,7 @@ func apiServerMounts(c *cluster.Cluster, f facts.Host) []staticpod.Mount {
 func ownAPIServerMounts(c *cluster.Cluster) []staticpod.Mount {
 	mounts := []staticpod.Mount{file("authentication", authenticationPath(c))}
 	if !c.Audit.Disabled {
-		mounts = append(mounts, file("audit-policy", auditPolicyFile),
+		mounts = append(mounts, file("audit-policy", AuditPolicyFile),
 			staticpod.Mount{Name: "audit-logs", Path: auditDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true})
 	}
 	if encrypts(c) {

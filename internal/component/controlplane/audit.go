@@ -7,15 +7,15 @@ import (
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
-const (
-	auditDir        = "/var/log/kubernetes/audit"
-	auditPolicyFile = kubernetesDir + "/audit-policy.yaml"
-)
+const auditDir = "/var/log/kubernetes/audit"
+
+// AuditPolicyFile is where control planes have what says which requests are recorded.
+const AuditPolicyFile = kubernetesDir + "/audit-policy.yaml"
 
 // auditFlags has API servers keep a record, in files that are rotated.
 func auditFlags(c *cluster.Cluster) map[string]string {
 	return map[string]string{
-		"audit-policy-file":   auditPolicyFile,
+		"audit-policy-file":   AuditPolicyFile,
 		"audit-log-path":      auditDir + "/audit.log",
 		"audit-log-maxage":    strconv.Itoa(c.Audit.MaxAge),
 		"audit-log-maxbackup": strconv.Itoa(c.Audit.MaxBackup),
@@ -31,7 +31,7 @@ func auditFiles(c *cluster.Cluster) []resource.File {
 	if c.AuditPolicy != nil {
 		policy = string(c.AuditPolicy)
 	}
-	return []resource.File{resource.NewFile(auditPolicyFile, policy)}
+	return []resource.File{resource.NewFile(AuditPolicyFile, policy)}
 }
 
 // defaultAuditPolicy records who did what, without contents, which may be secret. Left out is what the cluster's own programs read and renew all the time; whoever reads

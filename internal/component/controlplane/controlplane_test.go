@@ -129,7 +129,7 @@ func TestAuditPolicyOfTheUser(t *testing.T) {
 	}
 	s, _ := steps(t, theirs, facts.Host{})
 	for _, r := range s[0].Resources {
-		if f, ok := r.(resource.File); ok && f.Path == auditPolicyFile && string(f.Content) == string(theirs.AuditPolicy) {
+		if f, ok := r.(resource.File); ok && f.Path == AuditPolicyFile && string(f.Content) == string(theirs.AuditPolicy) {
 			return
 		}
 	}

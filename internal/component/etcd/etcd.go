@@ -84,11 +84,11 @@ anew: with enough of them, that would be another, empty cluster.
 
 // member is the step of one.
 func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.Step, error) {
-	pod, err := pod(in.Cluster, h, f.Kubernetes.Etcd, in.Members.initial[h.Name], image.Name)
+	own, err := flags(in.Cluster, h, f.Kubernetes.Etcd, in.Members.initial[h.Name])
 	if err != nil {
 		return plan.Step{}, err
 	}
-	manifest, runs, err := manifest(pod, in.RuntimeEndpoint, image)
+	manifest, runs, err := manifest(pod(in.Cluster, h, own, image.Name), in.RuntimeEndpoint, image)
 	if err != nil {
 		return plan.Step{}, err
 	}

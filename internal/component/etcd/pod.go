@@ -17,12 +17,8 @@ import (
 	"github.com/kubewright/kubewright/internal/staticpod"
 )
 
-// pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go). Joins are all members of the cluster that it comes to; empty if there is none yet.
-func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins, image string) (corev1.Pod, error) {
-	own, err := flags(c, h, found, joins)
-	if err != nil {
-		return corev1.Pod{}, err
-	}
+// pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go), with flags.
+func pod(c *cluster.Cluster, h v1alpha1.Host, own map[string]string, image string) corev1.Pod {
 	asked := staticpod.Endpoint{Scheme: corev1.URISchemeHTTP, Host: loopback(h)}
 	return staticpod.Pod(corev1.Container{
 		Name:           "etcd",
@@ -36,7 +32,7 @@ func pod(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins, image str
 	}, []staticpod.Mount{
 		{Name: "etcd-data", Path: c.Etcd.DataDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
 		{Name: "etcd-certs", Path: pkiDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
-	}, map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": clientURL(h)}), nil
+	}, map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": clientURL(h)})
 }
 
 // manifest is the file of a Pod. An image of the same name with other content is another Pod.
@@ -44,7 +40,7 @@ func manifest(pod corev1.Pod, socket string, image bundle.Part) (resource.File, 
 	return staticpod.Manifest(pod, socket, image.Digest)
 }
 
-// flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions.
+// flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions. Joins are all members of the cluster that it comes to; empty if there is none yet.
 func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins string) (map[string]string, error) {
 	flags := map[string]string{
 		"name":                           h.Name,

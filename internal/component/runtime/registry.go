@@ -15,7 +15,8 @@ const registriesDir = "/etc/containerd/certs.d"
 
 func registryDir(r cluster.Registry) string { return registriesDir + "/" + r.Host }
 
-func authoritiesPath(r cluster.Registry) string { return registryDir(r) + "/authorities.pem" }
+// AuthoritiesPath is where hosts have the certificates that a registry is trusted by.
+func AuthoritiesPath(r cluster.Registry) string { return registryDir(r) + "/authorities.pem" }
 
 // registries are what is to be known of them (docs/hosts.md of containerd).
 func registries(c *cluster.Cluster) []resource.Resource {
@@ -27,7 +28,7 @@ func registries(c *cluster.Cluster) []resource.Resource {
 	for _, r := range c.Registries {
 		list = append(list, resource.Directory{Path: registryDir(r)})
 		if len(r.Authorities) > 0 {
-			list = append(list, resource.File{Path: authoritiesPath(r), Digest: resource.DigestOf(r.Authorities), Content: r.Authorities})
+			list = append(list, resource.File{Path: AuthoritiesPath(r), Digest: resource.DigestOf(r.Authorities), Content: r.Authorities})
 		}
 		f := resource.NewFile(registryDir(r)+"/hosts.toml", hosts(r, byHost))
 		f.Mode, f.Secret = 0o600, true // there may be a password in it, or was before
@@ -84,7 +85,7 @@ func trust(line func(string, ...any), of []cluster.Registry, insecure bool) {
 	var files []string
 	for _, r := range of {
 		if len(r.Authorities) > 0 {
-			files = append(files, quote(authoritiesPath(r)))
+			files = append(files, quote(AuthoritiesPath(r)))
 		}
 	}
 	if len(files) > 0 {

@@ -1,0 +1,224 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/etcd"
+	"github.com/kubewright/kubewright/internal/component/runtime"
+	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
+	"github.com/kubewright/kubewright/internal/run"
+)
+
+// EtcdRecovery is what it comes to that the data of one member becomes the cluster's.
+type EtcdRecovery struct {
+	// Host has the member.
+	Host string
+	// Ends are hosts that answer, whose members end and whose data is set aside.
+	Ends []string
+	// Silent are hosts that carry members, or did, and do not answer: what they have is not known, and must not come back as it is.
+	Silent []string
+	// Again says that the member is a cluster of itself already, by a recovery that did not come to its end.
+	Again bool
+	// Plan is what is done first.
+	Plan *plan.Plan
+}
+
+// RecoverEtcd makes the data of the member of a host the cluster's, when most members are lost for good: it becomes a cluster of itself. It takes the locks of those hosts that
+// answer; that others do not is what it is for. ask sees before what it comes to. Once the member has begun to be alone, an interrupt is heard only when it runs as always again.
+func (s *Session) RecoverEtcd(ctx context.Context, b *bundle.Bundle, host string, ask func(EtcdRecovery) error) error {
+	return s.ended(ctx, s.recoverEtcd(ctx, b, host, ask))
+}
+
+func (s *Session) recoverEtcd(ctx context.Context, b *bundle.Bundle, host string, ask func(EtcdRecovery) error) error {
+	hosts, _ := s.here()
+	var there []v1alpha1.Host
+	for _, h := range s.o.Cluster.Keepers() {
+		if _, answers := hosts[h.Name]; answers {
+			there = append(there, h)
+		}
+	}
+	if len(there) == 0 {
+		return errors.New("none of the control-plane and etcd hosts answers; one has to, which has the data of a member")
+	}
+	if err := s.lockOf(ctx, there); err != nil {
+		return err
+	}
+	if err := s.fleet.look(ctx); err != nil {
+		return err
+	}
+	if err := s.meet(ctx); err != nil { // those that left the cluster file may have members
+		return err
+	}
+	in, r, err := s.recovery(b, host)
+	if err != nil {
+		return err
+	}
+	if r.Again {
+		return s.settleEtcd(ctx, in, r, ask)
+	}
+	steps, err := etcd.Recovery(in)
+	if err != nil {
+		return err
+	}
+	if r.Plan, err = s.planSteps(ctx, steps); err != nil {
+		return err
+	}
+	if err := ask(r); err != nil {
+		return err
+	}
+	if err := s.runOnce(ctx, r.Plan, ctx.Done()); errors.Is(err, ErrInterrupted) {
+		return err
+	} else if err != nil {
+		return fmt.Errorf("%w\nWhen that is repaired, run the command again, before anything else: it goes on where it stopped", err)
+	}
+	// From here to its end: a member that keeps forgetting the others must not be left.
+	ctx = context.WithoutCancel(ctx)
+	settling, err := in.Settling()
+	if err != nil {
+		return err
+	}
+	p, err := s.planSteps(ctx, []plan.Step{settling})
+	if err != nil {
+		return err
+	}
+	return s.settled(ctx, p, host)
+}
+
+// settleEtcd ends a recovery that was cut off: the member is alone, and may still be told to forget others.
+func (s *Session) settleEtcd(ctx context.Context, in etcd.RecoveryInput, r EtcdRecovery, ask func(EtcdRecovery) error) error {
+	settling, err := in.Settling()
+	if err != nil {
+		return err
+	}
+	steps := append(in.Ending(), settling)
+	if r.Plan, err = s.planSteps(ctx, steps); err != nil {
+		return err
+	}
+	if r.Plan.Empty() {
+		return fmt.Errorf("the member of etcd on %s has a quorum, and is the only one: there is nothing to recover. \"kubewright apply\" has others come that the cluster file names", r.Host)
+	}
+	if err := ask(r); err != nil {
+		return err
+	}
+	return s.settled(ctx, r.Plan, r.Host)
+}
+
+// settled runs the last plan of a recovery, and looks whether it came to what it is for.
+func (s *Session) settled(ctx context.Context, p *plan.Plan, host string) error {
+	if err := s.runOnce(ctx, p, nil); err != nil {
+		return fmt.Errorf("%w\nThe member may still forget others each time that it is started: run the command again, before anything else", err)
+	}
+	if err := s.fleet.look(ctx); err != nil {
+		return err
+	}
+	hosts, missing := s.Facts()
+	f, answered := hosts[host]
+	switch e := f.Kubernetes.Etcd; {
+	case !answered:
+		return fmt.Errorf("whether etcd has a quorum now is not known: %s", missing[host])
+	case !e.Quorum:
+		return fmt.Errorf("%s: its member runs, and has no quorum: %s. \"kubewright logs %s etcd\" says what it said", host, e.Unwell, host)
+	}
+	return nil
+}
+
+// recovery finds out what can be done, and refuses what must not be.
+func (s *Session) recovery(b *bundle.Bundle, host string) (etcd.RecoveryInput, EtcdRecovery, error) {
+	hosts, missing := s.here()
+	c := complete(s.o.Cluster, hosts)
+	id, problems := identify(c, hosts, "")
+	for _, p := range problems {
+		if p.Blocks {
+			return etcd.RecoveryInput{}, EtcdRecovery{}, errors.New(p.String())
+		}
+	}
+	if id == "" {
+		return etcd.RecoveryInput{}, EtcdRecovery{}, errors.New("no host that answers belongs to a cluster of Kubewright, so there is nothing to recover")
+	}
+	if why := missing[host]; why != "" {
+		return etcd.RecoveryInput{}, EtcdRecovery{}, errors.New(why)
+	}
+	leavers := s.leavers(id)
+	every := everyHost(Wish{Cluster: c, Hosts: hosts, Leaving: leavers})
+	in := etcd.RecoveryInput{Input: etcd.Input{Cluster: c, Hosts: every, Bundle: b, RuntimeEndpoint: runtime.Endpoint(c)}}
+	again, err := etcd.MayRecover(in.Input, host)
+	if err != nil {
+		return in, EtcdRecovery{}, err
+	}
+	in.Host = *c.Host(host)
+	r := EtcdRecovery{Host: host, Again: again}
+	r.Ends, r.Silent = others(c, every, host, leavers)
+	in.Others = r.Ends
+	return in, r, nil
+}
+
+// others are the hosts besides one whose members end, and those that may have one and do not answer: both in order of their names. Which members there were, the one that is left knows as
+// well as the cluster file.
+func others(c *cluster.Cluster, every map[string]facts.Host, host string, leavers []facts.Leaver) (ends, silent []string) {
+	may := map[string]bool{}
+	for _, h := range c.EtcdHosts() {
+		may[h.Name] = true
+	}
+	for _, m := range every[host].Kubernetes.Etcd.Members {
+		may[m.Name] = m.Name != ""
+	}
+	for _, l := range leavers {
+		may[l.Name] = may[l.Name] || slices.Contains(l.Roles, string(v1alpha1.ControlPlane)) || slices.Contains(l.Roles, string(v1alpha1.Etcd))
+	}
+	for name, f := range every {
+		if name != host && etcd.HasMember(f) {
+			ends = append(ends, name)
+		}
+	}
+	for name := range may {
+		if _, answered := every[name]; !answered && may[name] {
+			silent = append(silent, name)
+		}
+	}
+	slices.Sort(ends)
+	slices.Sort(silent)
+	return ends, silent
+}
+
+// planSteps is the plan of some steps, which are not all that their hosts shall have: what else is there is none of its business.
+func (s *Session) planSteps(ctx context.Context, steps []plan.Step) (*plan.Plan, error) {
+	s.blobs.take(steps)
+	in := plan.Input{Steps: steps, Found: map[string]plan.Difference{}}
+	byHost := map[string][]plan.Step{}
+	for _, step := range steps {
+		if byHost[step.Host] == nil {
+			in.Hosts = append(in.Hosts, step.Host)
+		}
+		byHost[step.Host] = append(byHost[step.Host], step)
+	}
+	var comparison plan.Comparison
+	for _, host := range in.Hosts {
+		client, err := s.fleet.connected(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		o, err := client.Observe(ctx, byHost[host])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", host, err)
+		}
+		o.Removals = nil
+		in.Found[host] = comparison.Compare(byHost[host], o)
+	}
+	p, err := plan.Make(in)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range p.Steps {
+		for _, r := range c.Unknown {
+			return nil, fmt.Errorf("%s: %s: %w: %s", c.Host, r.Resource, run.ErrUnknown, r.Text)
+		}
+	}
+	return p, nil
+}
