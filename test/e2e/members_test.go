@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -105,6 +106,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		wait()
 	})
 	planes := append(slices.Clone(stay), spare)
+	o.remembered(t, spare)
 	if *long {
 		change("three become five", func() {
 			f.machines(t, "up", "--count", "7")
@@ -130,6 +132,48 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Errorf("%d of %d acknowledged writes are missing: %s", len(lost), writer.acknowledged, strings.Join(lost, " "))
 	}
 	t.Logf("%d writes were acknowledged, and all are there", writer.acknowledged)
+	if *long {
+		return
+	}
+
+	// Two of three members are lost with their disks: the third has all there was.
+	for _, m := range planes[1:] {
+		f.machines(t, "kill", m)
+	}
+	if said := o.run(t, "status"); !strings.Contains(said.stdout, "kubewright etcd recover --from") {
+		t.Errorf("without a quorum, status says:\n%s", said.stdout)
+	}
+	o.must(t, "etcd", "recover", "--from", planes[0], "--yes", "--cluster", "e2e")
+	for _, m := range planes[1:] {
+		f.machines(t, "start", m)
+		f.machines(t, "reset", m)
+	}
+	o.trusts(t)
+	apply()
+	wait()
+	if lost := writer.missing(t); len(lost) > 0 {
+		t.Errorf("after the recovery, %d of %d acknowledged writes are missing", len(lost), writer.acknowledged)
+	}
+}
+
+// remembered has the cluster file be lost, and given back by a control plane.
+func (o operator) remembered(t *testing.T, plane string) {
+	t.Helper()
+	file := filepath.Join(o.dir, "cluster.yaml")
+	was, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	o.must(t, "recover-config", "--from", "root@"+o.address(t, plane), "--key", filepath.Join(filepath.Dir(o.SSHConfig()), "id_ed25519"))
+	if is, err := os.ReadFile(file); err != nil || string(is) != string(was) {
+		t.Errorf("the cluster file that is given back is\n%s\nit was\n%s\n%v", is, was, err)
+	}
+	if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 0 {
+		t.Errorf("with it the plan exits with %d:\n%s%s", r.code, r.stdout, r.stderr)
+	}
 }
 
 // fileOf is a cluster file of some machines.
@@ -173,9 +217,7 @@ func (o operator) leader(t *testing.T, planes ...string) string {
 func (o operator) served(t *testing.T, on string) {
 	t.Helper()
 	image := o.agnhost(t, "m4", "m5")
-	o.write(t, filepath.Join(o.dir, "served.yaml"), strings.ReplaceAll(served, "IMAGE", image))
-	o.copyTo(t, on, filepath.Join(o.dir, "served.yaml"), "/root/served.yaml")
-	o.on(t, on, kubectl+"apply -f /root/served.yaml && "+kubectl+"rollout status deployment/served --timeout=120s && rm /root/served.yaml")
+	o.on(t, on, "cat <<'EOF' | "+kubectl+"apply -f -\n"+strings.ReplaceAll(served, "IMAGE", image)+"EOF\n"+kubectl+"rollout status deployment/served --timeout=120s")
 }
 
 const served = `apiVersion: apps/v1
