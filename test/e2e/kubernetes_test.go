@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -120,7 +119,6 @@ func TestCluster(t *testing.T) {
 	o.seen(t)
 	o.judged(t)
 	o.clusterDrift(t)
-	o.guarded(t)
 
 	// A power cut of all at once: the cluster comes back by itself.
 	f.machines(t, "kill", "--all")
@@ -379,44 +377,6 @@ func (o operator) secrets(t *testing.T, said string) {
 	// Secrets of users are unreadable in etcd.
 	o.kube(t, "create secret generic hidden --from-literal=word=xyzzyplugh")
 	o.on(t, "m1", `! grep -rqF xyzzyplugh /var/lib/etcd && `+kubectl+`delete secret hidden`)
-}
-
-// guarded takes the data of a member away, and has another one not run, so that there is no quorum either. The cluster that comes of it is the one that was: the member comes anew, as
-// another one, when the others have a quorum again.
-func (o operator) guarded(t *testing.T) {
-	t.Helper()
-	member := func() (cluster, id string) {
-		said := o.on(t, "m3", "crictl exec $(crictl ps -q --name '^etcd$') etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
-			"--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key endpoint status --write-out=json")
-		var status []struct {
-			Status struct {
-				Header struct {
-					Cluster json.Number `json:"cluster_id"`
-					Member  json.Number `json:"member_id"`
-				} `json:"header"`
-			} `json:"Status"`
-		}
-		if err := json.Unmarshal([]byte(said), &status); err != nil || len(status) != 1 || status[0].Status.Header.Cluster == "" {
-			t.Fatalf("m3's member says %s: %v", said, err)
-		}
-		return status[0].Status.Header.Cluster.String(), status[0].Status.Header.Member.String()
-	}
-	o.kube(t, "-n default create configmap kept --from-literal=was=here")
-	cluster, id := member()
-	const end = "mv /etc/kubernetes/manifests/etcd.yaml /root/ && while crictl ps -q --name '^etcd$' | grep -q .; do sleep 0.2; done"
-	o.on(t, "m3", end+"; mv /var/lib/etcd/member /root/member")
-	o.on(t, "m2", end)
-	o.must(t, "apply", "--yes")
-	o.ready(t)
-	if now, other := member(); now != cluster || other == id {
-		t.Errorf("m3's member is %s of the cluster %s; it was %s of %s", other, now, id, cluster)
-	}
-	if got := o.kube(t, "-n default get configmap kept -o jsonpath={.data.was}"); got != "here" {
-		t.Errorf("what was in the cluster is %q", got)
-	}
-	o.kube(t, "-n default delete configmap kept")
-	o.on(t, "m3", "rm -r /root/member /root/etcd.yaml")
-	o.on(t, "m2", "rm /root/etcd.yaml")
 }
 
 // ready waits until the cluster is whole, as after a power cut, without anybody's doing: all API servers are ready, then all nodes, and the plan is empty.

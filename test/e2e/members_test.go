@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ import (
 )
 
 // TestMembersComeAndGo changes which hosts a cluster of three control planes and two workers is made of, while a client writes to its API by a worker's balancer and another asks a Service of
-// two replicas: the first control plane leaves and another comes, in one go; the one whose member leads loses its power and is replaced; one comes back with an empty disk. What the clients
+// two replicas: the first control plane leaves and another comes, in one go; the one whose member leads loses its power and is replaced; the data of a member is lost; a worker loses its power. What the clients
 // saw is printed. No write that was acknowledged is missing, and the plan is empty at the end. With -long, there are five control planes for a while, two hosts change roles, and in the end most
 // members are lost for good and the cluster is recovered from the one that is left.
 func TestMembersComeAndGo(t *testing.T) {
@@ -98,12 +99,17 @@ func TestMembersComeAndGo(t *testing.T) {
 	o.must(t, "reset", dead, "--yes")
 
 	fresh := stay[0]
-	change(fresh+" comes back with an empty disk", func() {
-		f.machines(t, "reset", fresh)
-		o.trusts(t)
+	// Its data is gone, and the member is begun again and again with nothing: no second cluster comes of it, but another member of the one that lives.
+	was, before := o.member(t, fresh)
+	change("the data of the member on "+fresh+" is lost", func() {
+		o.on(t, fresh, "mv /var/lib/etcd/member /root/member && crictl stop $(crictl ps -q --name '^etcd$')")
 		apply()
 		wait()
 	})
+	if is, now := o.member(t, fresh); is != was || now == before {
+		t.Errorf("the member on %s is %s of the cluster %s; it was %s of %s", fresh, now, is, before, was)
+	}
+	o.on(t, fresh, "rm -r /root/member")
 	planes := append(slices.Clone(stay), spare)
 	o.remembered(t, spare)
 	change("a worker loses its power and leaves", func() {
@@ -120,6 +126,12 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 	o.must(t, "reset", "m5", "--yes")
 	if *long {
+		change(fresh+" comes back with an empty disk", func() {
+			f.machines(t, "reset", fresh)
+			o.trusts(t)
+			apply()
+			wait()
+		})
 		change("three become five", func() {
 			f.machines(t, "up", "--count", "7")
 			cluster(strings.Join(append(slices.Clone(planes), dead, "m7"), " "), "m4 m5")
@@ -188,6 +200,25 @@ func (o operator) remembered(t *testing.T, plane string) {
 	if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 0 {
 		t.Errorf("with it the plan exits with %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
+}
+
+// member are the IDs of a machine's member of etcd, and of its cluster.
+func (o operator) member(t *testing.T, machine string) (cluster, id string) {
+	t.Helper()
+	said := o.on(t, machine, "crictl exec $(crictl ps -q --name '^etcd$') etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
+		"--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key endpoint status --write-out=json")
+	var status []struct {
+		Status struct {
+			Header struct {
+				Cluster json.Number `json:"cluster_id"`
+				Member  json.Number `json:"member_id"`
+			} `json:"header"`
+		} `json:"Status"`
+	}
+	if err := json.Unmarshal([]byte(said), &status); err != nil || len(status) != 1 || status[0].Status.Header.Cluster == "" {
+		t.Fatalf("%s's member says %s: %v", machine, said, err)
+	}
+	return status[0].Status.Header.Cluster.String(), status[0].Status.Header.Member.String()
 }
 
 // fileOf is a cluster file of some machines.
