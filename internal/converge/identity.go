@@ -106,7 +106,6 @@ func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string,
 	known := remembers(hosts)
 	var problems []plan.Problem
 	var all facts.Inventory
-	there := map[string]bool{} // machines of the file
 	for _, h := range c.Hosts {
 		i := facts.InventoryHost{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, Bastion: h.SSH.Bastion, Key: h.SSH.Key,
 			InternalAddresses: h.InternalAddresses, Machine: known[h.Name].Machine}
@@ -117,14 +116,10 @@ func inventory(c *cluster.Cluster, hosts map[string]facts.Host, forget []string,
 			i.Machine = f.Identity.Machine
 		}
 		all.Hosts = append(all.Hosts, i)
-		there[i.Machine] = i.Machine != ""
-		delete(known, h.Name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(known)) {
-		h := known[name]
-		if slices.Contains(forget, name) || there[h.Machine] {
-			continue
-		}
+	gone := notInFile(c, hosts, forget)
+	for _, name := range slices.Sorted(maps.Keys(gone)) {
+		h := gone[name]
 		at := slices.IndexFunc(leavers, func(l facts.Leaver) bool { return l.Name == name })
 		_, leaves := departure(steps, name)
 		switch {

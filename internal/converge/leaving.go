@@ -12,9 +12,16 @@ import (
 	"github.com/kubewright/kubewright/internal/plan"
 )
 
-// toLeave are the hosts that control planes remember and that the cluster file has no more, by name: those that are to leave the cluster. A machine that is in the file under another
-// name has not left it, and one that left without having been reset has left already.
+// toLeave are the hosts that are to leave the cluster, by name: those that the cluster file has no more. One that left without having been reset has left already.
 func toLeave(c *cluster.Cluster, hosts map[string]facts.Host, forget []string) map[string]facts.InventoryHost {
+	left := notInFile(c, hosts, forget)
+	maps.DeleteFunc(left, func(_ string, h facts.InventoryHost) bool { return h.Left })
+	return left
+}
+
+// notInFile are the hosts that control planes remember and that the cluster file does not have, but for those to forget, by name. A machine that is in the file under another name has
+// not left it.
+func notInFile(c *cluster.Cluster, hosts map[string]facts.Host, forget []string) map[string]facts.InventoryHost {
 	known := remembers(hosts)
 	there := map[string]bool{} // machines of the file
 	for _, h := range c.Hosts {
@@ -26,7 +33,7 @@ func toLeave(c *cluster.Cluster, hosts map[string]facts.Host, forget []string) m
 		delete(known, h.Name)
 	}
 	maps.DeleteFunc(known, func(name string, h facts.InventoryHost) bool {
-		return h.Left || there[h.Machine] || slices.Contains(forget, name)
+		return there[h.Machine] || slices.Contains(forget, name)
 	})
 	return known
 }

@@ -102,8 +102,8 @@ func (s *Session) onNode(ctx context.Context, node, name string, resources func(
 		return err
 	}
 	var p *plan.Plan
-	if err := s.asking(ctx, func(client *agent.Client, from v1alpha1.Host, api resource.API) error {
-		p, err = planStep(ctx, client, plan.Step{StepID: plan.StepID{Host: from.Name, Name: name}, Resources: resources(api)})
+	if err := s.asking(ctx, func(_ *agent.Client, from v1alpha1.Host, api resource.API) error {
+		p, err = s.planSteps(ctx, []plan.Step{{StepID: plan.StepID{Host: from.Name, Name: name}, Resources: resources(api)}})
 		return err
 	}); err != nil {
 		return err
@@ -133,21 +133,37 @@ func (s *Session) runOnce(ctx context.Context, p *plan.Plan, interrupt <-chan st
 	return nil
 }
 
-// planStep is the plan of one step of a host. The step is not all that the host shall have: what else is there is none of its business.
-func planStep(ctx context.Context, client *agent.Client, step plan.Step) (*plan.Plan, error) {
-	steps := []plan.Step{step}
-	o, err := client.Observe(ctx, steps)
-	if err != nil {
-		return nil, err
+// planSteps is the plan of some steps, which are not all that their hosts shall have: what else is there is none of its business.
+func (s *Session) planSteps(ctx context.Context, steps []plan.Step) (*plan.Plan, error) {
+	s.blobs.take(steps)
+	in := plan.Input{Steps: steps, Found: map[string]plan.Difference{}}
+	byHost := map[string][]plan.Step{}
+	for _, step := range steps {
+		if byHost[step.Host] == nil {
+			in.Hosts = append(in.Hosts, step.Host)
+		}
+		byHost[step.Host] = append(byHost[step.Host], step)
 	}
-	o.Removals = nil
-	p, err := plan.Make(plan.Input{Steps: steps, Hosts: []string{step.Host}, Found: map[string]plan.Difference{step.Host: new(plan.Comparison).Compare(steps, o)}})
+	var comparison plan.Comparison
+	for _, host := range in.Hosts {
+		client, err := s.fleet.connected(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		o, err := client.Observe(ctx, byHost[host])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", host, err)
+		}
+		o.Removals = nil
+		in.Found[host] = comparison.Compare(byHost[host], o)
+	}
+	p, err := plan.Make(in)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range p.Steps {
 		for _, r := range c.Unknown {
-			return nil, fmt.Errorf("%s: %w: %s", r.Resource, run.ErrUnknown, r.Text)
+			return nil, fmt.Errorf("%s: %s: %w: %s", c.Host, r.Resource, run.ErrUnknown, r.Text)
 		}
 	}
 	return p, nil

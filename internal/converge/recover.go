@@ -13,7 +13,6 @@ import (
 	"github.com/kubewright/kubewright/internal/component/runtime"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
-	"github.com/kubewright/kubewright/internal/run"
 )
 
 // EtcdRecovery is what it comes to that the data of one member becomes the cluster's.
@@ -185,40 +184,4 @@ func others(c *cluster.Cluster, every map[string]facts.Host, host string, leaver
 	slices.Sort(ends)
 	slices.Sort(silent)
 	return ends, silent
-}
-
-// planSteps is the plan of some steps, which are not all that their hosts shall have: what else is there is none of its business.
-func (s *Session) planSteps(ctx context.Context, steps []plan.Step) (*plan.Plan, error) {
-	s.blobs.take(steps)
-	in := plan.Input{Steps: steps, Found: map[string]plan.Difference{}}
-	byHost := map[string][]plan.Step{}
-	for _, step := range steps {
-		if byHost[step.Host] == nil {
-			in.Hosts = append(in.Hosts, step.Host)
-		}
-		byHost[step.Host] = append(byHost[step.Host], step)
-	}
-	var comparison plan.Comparison
-	for _, host := range in.Hosts {
-		client, err := s.fleet.connected(ctx, host)
-		if err != nil {
-			return nil, err
-		}
-		o, err := client.Observe(ctx, byHost[host])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", host, err)
-		}
-		o.Removals = nil
-		in.Found[host] = comparison.Compare(byHost[host], o)
-	}
-	p, err := plan.Make(in)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range p.Steps {
-		for _, r := range c.Unknown {
-			return nil, fmt.Errorf("%s: %s: %w: %s", c.Host, r.Resource, run.ErrUnknown, r.Text)
-		}
-	}
-	return p, nil
 }

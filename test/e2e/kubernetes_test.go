@@ -387,6 +387,13 @@ func (o operator) ready(t *testing.T) {
 		o.eventuallyOn(t, m, "the API server of "+m, kubectl+"--server=https://"+o.address(t, m)+":6443 get --raw /readyz", "ok")
 	}
 	o.eventually(t, "all nodes to be ready", kubectl+"get nodes --no-headers | grep -cw Ready", fmt.Sprint(len(o.names(t))))
+	o.planEmpty(t)
+	t.Logf("%5.1fs  until the cluster is whole", time.Since(start).Seconds())
+}
+
+// planEmpty waits until the plan is empty.
+func (o operator) planEmpty(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	if err := machines.Wait(ctx, "the plan to be empty", func(context.Context) error {
@@ -397,5 +404,4 @@ func (o operator) ready(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%5.1fs  until the cluster is whole", time.Since(start).Seconds())
 }

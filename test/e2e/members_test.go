@@ -23,8 +23,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
-
-	"github.com/kubewright/kubewright/internal/machines"
 )
 
 // TestMembersComeAndGo changes which hosts a cluster of three control planes and two workers is made of, while a client writes to its API by a worker's balancer and another asks a Service of
@@ -51,19 +49,6 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Logf("%s: %.0f s; API: %s; Service: %s", what, time.Since(start).Seconds(), writer.end(), asker.end())
 	}
 	apply := func() string { t.Helper(); return o.must(t, "apply", "--yes") }
-	wait := func() {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-		defer cancel()
-		if err := machines.Wait(ctx, "the plan to be empty", func(context.Context) error {
-			if r := o.run(t, "plan", "--detailed-exitcode"); r.code != 0 {
-				return errors.New(r.stdout + r.stderr)
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	kube := func(on, args string) string { t.Helper(); return o.on(t, on, kubectl+args) }
 
 	change("the first control plane leaves, another comes", func() {
@@ -71,7 +56,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		if said := apply(); !strings.Contains(said, "m1: left the cluster file: its Pods move away, and it is put back as it was found") {
 			t.Errorf("apply says nothing of m1:\n%s", said)
 		}
-		wait()
+		o.planEmpty(t)
 	})
 	if got := o.on(t, "m1", "ls /etc/kubernetes /var/lib/etcd /var/lib/kubewright 2>&1; systemctl is-active kubelet containerd; true"); strings.Contains(got, "manifests") || strings.Contains(got, "\nactive") {
 		t.Errorf("m1 has still: %s", got)
@@ -88,11 +73,11 @@ func TestMembersComeAndGo(t *testing.T) {
 		if said := apply(); !strings.Contains(said, dead+": left the cluster file and does not answer") {
 			t.Errorf("apply says nothing of %s:\n%s", dead, said)
 		}
-		wait()
+		o.planEmpty(t)
 	})
 	// It comes back, and belongs to no cluster: nobody hears of it.
 	f.machines(t, "start", dead)
-	wait()
+	o.planEmpty(t)
 	if nodes := kube(stay[0], "get nodes -o name"); strings.Contains(nodes, dead) {
 		t.Errorf("%s is a node again: %s", dead, nodes)
 	}
@@ -104,7 +89,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	change("the data of the member on "+fresh+" is lost", func() {
 		o.on(t, fresh, "mv /var/lib/etcd/member /root/member && crictl stop $(crictl ps -q --name '^etcd$')")
 		apply()
-		wait()
+		o.planEmpty(t)
 	})
 	if is, now := o.member(t, fresh); is != was || now == before {
 		t.Errorf("the member on %s is %s of the cluster %s; it was %s of %s", fresh, now, is, before, was)
@@ -116,7 +101,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		f.machines(t, "kill", "m5")
 		cluster(strings.Join(planes, " "), "m4")
 		apply()
-		wait()
+		o.planEmpty(t)
 	})
 	// It comes back, too. Its credentials are good, and it reaches the API by its balancer; it is no node all the same.
 	f.machines(t, "start", "m5")
@@ -130,26 +115,26 @@ func TestMembersComeAndGo(t *testing.T) {
 			f.machines(t, "reset", fresh)
 			o.trusts(t)
 			apply()
-			wait()
+			o.planEmpty(t)
 		})
 		change("three become five", func() {
 			f.machines(t, "up", "--count", "7")
 			cluster(strings.Join(append(slices.Clone(planes), dead, "m7"), " "), "m4 m5")
 			o.trusts(t)
 			apply()
-			wait()
+			o.planEmpty(t)
 		})
 		change("five become three", func() {
 			cluster(strings.Join(planes, " "), "m4 m5")
 			apply()
-			wait()
+			o.planEmpty(t)
 		})
 		change("a control plane and a worker change roles", func() {
 			swapped := append(slices.Clone(planes[:2]), "m5")
 			cluster(strings.Join(swapped, " "), "m4 "+planes[2])
 			planes = swapped
 			apply()
-			wait()
+			o.planEmpty(t)
 		})
 	}
 	writer.stop()
@@ -176,7 +161,7 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 	o.trusts(t)
 	apply()
-	wait()
+	o.planEmpty(t)
 	if lost := writer.missing(t); len(lost) > 0 {
 		t.Errorf("after the recovery, %d of %d acknowledged writes are missing", len(lost), writer.acknowledged)
 	}
