@@ -33,14 +33,7 @@ func (s *Session) Known() []string {
 // remembered are the hosts that left the cluster file, by their names.
 func (s *Session) remembered() map[string]facts.InventoryHost {
 	hosts, _ := s.here()
-	all, _ := inventory(s.o.Cluster, hosts, nil, nil, nil)
-	left := map[string]facts.InventoryHost{}
-	for _, h := range all.Hosts {
-		if s.o.Cluster.Host(h.Name) == nil {
-			left[h.Name] = h
-		}
-	}
-	return left
+	return notInFile(s.o.Cluster, hosts, nil)
 }
 
 // Reset puts hosts back as they were found, several at once: those first whose locks the run does not need. It takes the locks. Hosts that left the cluster file

@@ -26,16 +26,17 @@ func (d SetAside) ID() ID { return ID{"set-aside", d.Path} }
 // OfCluster says that the machine does not remember it: it is not put back.
 func (d SetAside) OfCluster() {}
 
-// Observe finds whether something is there that has to go: then it is Absent what shall be.
+// Observe finds whether something is "there" that has to go. It is Present whatever it finds.
 func (d SetAside) Observe(_ context.Context, env *Env) (Observed, error) {
 	there, err := d.there(env)
 	if err != nil {
 		return Observed{}, err
 	}
+	o := Observed{State: Present}
 	if there {
-		return Observed{State: Present, Values: map[string]string{"there": "yes"}}, nil
+		o.Values = map[string]string{"there": "yes"}
 	}
-	return Observed{State: Present}, nil
+	return o, nil
 }
 
 func (d SetAside) there(env *Env) (bool, error) {

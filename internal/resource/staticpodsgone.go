@@ -101,34 +101,43 @@ func (p StaticPodsGone) Apply(ctx context.Context, env *Env) error {
 	defer cancel()
 	tick := time.NewTicker(endPause)
 	defer tick.Stop()
+	var running []*cri.PodSandbox // when it was last known
+	var unseen error
 	said := ""
 	for {
 		left, err := p.left(limited, env)
-		if err == nil && len(left) == 0 {
-			return nil
-		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
-		}
-		if err == nil {
-			var names []string
-			for _, s := range left {
-				names = append(names, s.GetMetadata().GetName())
-			}
-			if now := "waiting for " + strings.Join(names, ", ") + " to end"; now != said {
+		case err == nil && len(left) == 0:
+			return nil
+		case err == nil:
+			running, unseen = left, nil
+			if now := "waiting for " + namesOf(left) + " to end"; now != said {
 				said = now
 				env.progress(said)
 			}
+		case limited.Err() == nil:
+			unseen = err
 		}
 		select {
 		case <-tick.C:
 		case <-limited.Done():
-			if err != nil {
-				return err
+			if unseen != nil {
+				return TransientError{fmt.Errorf("whether %s ended is not known: %w", strings.Join(p.Names, ", "), unseen)}
 			}
-			return p.end(ctx, env, left)
+			return p.end(ctx, env, running)
 		}
 	}
+}
+
+// namesOf are the names of Pods, with the node's.
+func namesOf(pods []*cri.PodSandbox) string {
+	var names []string
+	for _, s := range pods {
+		names = append(names, s.GetMetadata().GetName())
+	}
+	return strings.Join(names, ", ")
 }
 
 // left are the sandboxes that still run.
@@ -160,7 +169,7 @@ func (p StaticPodsGone) end(ctx context.Context, env *Env, left []*cri.PodSandbo
 			}
 		}
 	}
-	return TransientError{fmt.Errorf("the kubelet ended %d Pods not within %s after their manifests went, and their containers were stopped; \"journalctl -u kubelet\" says why", len(left), endTime)}
+	return TransientError{fmt.Errorf("the kubelet did not end %s within %s after their manifests went, so their containers were stopped; \"journalctl -u kubelet\" says why", namesOf(left), endTime)}
 }
 
 // Undo leaves them: what put the manifests there undoes that.
