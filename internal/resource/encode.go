@@ -64,6 +64,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[Pods](e)
 	case "pod-restart":
 		return decode[PodRestart](e)
+	case "static-pod-started":
+		return decode[StaticPodStarted](e)
 	case "static-pods-gone":
 		return decode[StaticPodsGone](e)
 	case "unit-stopped":

@@ -155,3 +155,9 @@ type Probe interface {
 	// Check returns why it is not well yet, or nothing. An error means that it never will be by waiting.
 	Check(ctx context.Context, env *Env) (why string, err error)
 }
+
+// Curable is a probe that knows what helps if waiting does not.
+type Curable interface {
+	// Cure is applied once when it has not come true for a while.
+	Cure() Resource
+}

@@ -33,6 +33,9 @@ const staticPodLine = 300
 // ID names the Pod.
 func (p StaticPodRuns) ID() ID { return ID{"static-pod", p.Name} }
 
+// Cure is that the kubelet is helped to start it.
+func (p StaticPodRuns) Cure() Resource { return StaticPodStarted(p) }
+
 // Check asks the container runtime.
 func (p StaticPodRuns) Check(ctx context.Context, env *Env) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, answerTime)

@@ -155,8 +155,16 @@ func (p StaticPodsGone) left(ctx context.Context, env *Env) ([]*cri.PodSandbox, 
 
 // end has the runtime end what the kubelet did not.
 func (p StaticPodsGone) end(ctx context.Context, env *Env, left []*cri.PodSandbox) error {
-	for _, pod := range left {
-		list, err := env.CRI.Containers(ctx, p.Socket, pod.GetId())
+	if err := stopContainers(ctx, env, p.Socket, left); err != nil {
+		return err
+	}
+	return TransientError{fmt.Errorf("the kubelet did not end %s within %s after their manifests went, so their containers were stopped; \"journalctl -u kubelet\" says why", namesOf(left), endTime)}
+}
+
+// stopContainers has the runtime stop those of some sandboxes that run.
+func stopContainers(ctx context.Context, env *Env, socket string, of []*cri.PodSandbox) error {
+	for _, pod := range of {
+		list, err := env.CRI.Containers(ctx, socket, pod.GetId())
 		if err != nil {
 			return err
 		}
@@ -164,12 +172,12 @@ func (p StaticPodsGone) end(ctx context.Context, env *Env, left []*cri.PodSandbo
 			if c.GetState() != cri.ContainerState_CONTAINER_RUNNING {
 				continue
 			}
-			if err := env.CRI.StopContainer(ctx, p.Socket, c.GetId(), stopTime); err != nil {
+			if err := env.CRI.StopContainer(ctx, socket, c.GetId(), stopTime); err != nil {
 				return err
 			}
 		}
 	}
-	return TransientError{fmt.Errorf("the kubelet did not end %s within %s after their manifests went, so their containers were stopped; \"journalctl -u kubelet\" says why", namesOf(left), endTime)}
+	return nil
 }
 
 // Undo leaves them: what put the manifests there undoes that.

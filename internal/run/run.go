@@ -46,6 +46,9 @@ type Options struct {
 	Parallel int
 	// WellWithin is how long what a step ensures may take to come true; 3 minutes if 0.
 	WellWithin time.Duration
+	// CureAfter is how long what can be cured (resource.Curable) is waited for before it is; 75 seconds if 0: beside an API server that hangs, a kubelet needs 34 to end
+	// a static Pod after its containers have ended.
+	CureAfter time.Duration
 	// Attempts is how often a step is tried whose host is lost; 5 if 0.
 	Attempts int
 	// TransientFor is how long a step is tried again that fails in ways that may pass (resource.TransientError); 10 minutes if 0: unattended upgrades hold the
@@ -137,6 +140,9 @@ func Run(ctx context.Context, p *plan.Plan, o Options) (Result, error) {
 	}
 	if o.WellWithin == 0 {
 		o.WellWithin = 3 * time.Minute
+	}
+	if o.CureAfter == 0 {
+		o.CureAfter = 75 * time.Second
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 5
@@ -550,7 +556,7 @@ func (e *execution) wellNow(ctx context.Context, h Host, n *node) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, e.o.WellWithin, errNotWell)
 	defer cancel()
-	pause, said := shortestPause, ""
+	pause, said, patience := shortestPause, "", time.Now().Add(e.o.CureAfter)
 	for {
 		unwell, err := h.Check(ctx, n.Ensures)
 		if err == nil && len(unwell) == 0 {
@@ -562,6 +568,13 @@ func (e *execution) wellNow(ctx context.Context, h Host, n *node) error {
 		if why := describe(unwell); why != "" && why != said {
 			said = why
 			e.event(event.Event{Kind: event.StepWaiting, Host: n.Host, Step: n.Name, Message: why})
+		}
+		if cures := curesOf(n.Ensures, unwell); len(cures) > 0 && !patience.IsZero() && time.Now().After(patience) {
+			patience = time.Time{}
+			if err := h.Apply(ctx, plan.Step{StepID: n.StepID, Resources: cures}, e.progress(n)); err != nil {
+				return err
+			}
+			continue
 		}
 		timer := time.NewTimer(pause)
 		pause = min(2*pause, longestPause)
@@ -584,6 +597,17 @@ func (e *execution) wellNow(ctx context.Context, h Host, n *node) error {
 }
 
 var errNotWell = errors.New("it is not well in time")
+
+// curesOf are what helps those that are not well.
+func curesOf(probes []resource.Probe, unwell map[string]string) []resource.Resource {
+	var cures []resource.Resource
+	for _, p := range probes {
+		if c, ok := p.(resource.Curable); ok && unwell[p.ID().String()] != "" {
+			cures = append(cures, c.Cure())
+		}
+	}
+	return cures
+}
 
 // describe says what is not well, in one line.
 func describe(unwell map[string]string) string {

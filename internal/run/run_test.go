@@ -610,6 +610,48 @@ func TestInterruptReachesWhoConnects(t *testing.T) {
 	})
 }
 
+// TestCure is tried once, and only if waiting does not help.
+func TestCure(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		wellAt time.Duration // by itself
+		cured  bool          // by the cure
+		begins int
+		ends   int // seconds after the beginning
+		failed string
+	}{
+		{"it comes by itself", 70 * time.Second, false, 1, 70, ""},
+		{"the cure helps", time.Hour, true, 2, 76, ""},
+		{"the cure does not help", time.Hour, false, 2, 180, "m1 a: all is in place, but after 3m0s it is not well: static-pod etcd: it is down"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begins, start := 0, time.Now()
+				l := lab{apply: func(context.Context, plan.StepID) error { begins++; return nil }}
+				l.step(plan.Step{StepID: id("m1", "a"), Ensures: []resource.Probe{resource.StaticPodRuns{Name: "etcd"}}}, adds)
+				l.check = func(plan.StepID) (map[string]string, error) {
+					if time.Since(start) >= c.wellAt || c.cured && begins == 2 {
+						return nil, nil
+					}
+					return map[string]string{"static-pod etcd": "it is down"}, nil
+				}
+				r, err := l.run(t, t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				var want []string
+				if c.failed != "" {
+					want = []string{c.failed}
+				}
+				same(t, "failed", failures(r.Failed), want...)
+				if took := int(time.Since(start).Seconds()); begins != c.begins || took < c.ends-2 || took > c.ends+2 {
+					t.Errorf("%d times applied, after %d s it ended", begins, took)
+				}
+			})
+		})
+	}
+}
+
 // TestHangingCheck says that nothing came of it.
 func TestHangingCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
