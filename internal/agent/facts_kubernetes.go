@@ -82,6 +82,10 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		g.member(&k.Etcd, clients)
 	}
 	k.Joined = g.there("/etc/kubernetes/kubelet.conf") && validAt(g.content("/var/lib/kubelet/pki/kubelet-client-current.pem"), g.env.Kernel.Now())
+	if len(k.Manifests) > 0 {
+		unwell, err := resource.HTTPAnswers{Name: "kubelet", URL: "http://127.0.0.1:10248/healthz"}.Check(g.ctx, g.env)
+		k.Kubelet = unwell == "" && err == nil
+	}
 	if authority := k.Authorities[pki.Kubernetes]; port != "" && authority.Certificate != "" {
 		k.API = apiReady(g.ctx, net.JoinHostPort(address, port), []byte(authority.Certificate))
 	}

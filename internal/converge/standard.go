@@ -67,21 +67,26 @@ func Standard(b *bundle.Bundle) Components {
 				// The images have to be there: a node that is registered gets Pods at once. And a kubelet that waits long for its API server looks
 				// for it ever less often, in the end every half minute (client-go's reflectors).
 				if slices.Contains(w.Cluster.Host(host).Roles, v1alpha1.ControlPlane) {
-					return append(after(host, runtime.Images, authority.Step), placed)
+					conditions := append(after(host, runtime.Images, authority.Step), placed)
+					if carries(w, host) {
+						conditions = append(conditions, after(host, controlplane.Step)...)
+					}
+					return conditions
 				}
 				return append(after(host, runtime.Images, authority.Step, loadbalancer.Step), joinable)
 			},
 		}
 		all.add(kubelet.Steps(kubelets))
 
-		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped})
+		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped,
+			Well: func(host string) []plan.Condition { return after(host, etcd.Step) }})
 		all.add(membership.Steps, membership.Problems)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
 		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: membership, After: func(host string) []plan.Condition {
-			return append(after(host, kubelet.Step, runtime.Images), placed)
+			return append(carried(w, host), placed)
 		}}))
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {
-			conditions := append(after(host, kubelet.Step, runtime.Images), placed, members)
+			conditions := append(carried(w, host), placed, members)
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
 			}
@@ -117,6 +122,21 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		return all.steps, all.problems
 	}
+}
+
+// carries says that the kubelet of a host is well, and the API server beside it, too: it ends and starts static Pods as their manifests say. It comes last then, since one that is restarted does
+// that no more until an API server lets it in, at the address and by the certificate that it is to have. A newer kubelet must not come before its API server either.
+func carries(w Wish, host string) bool {
+	k := w.Hosts[host].Kubernetes
+	return k.Kubelet && k.API && slices.Contains(w.Cluster.Host(host).Roles, v1alpha1.ControlPlane)
+}
+
+// carried is what static Pods wait for.
+func carried(w Wish, host string) []plan.Condition {
+	if carries(w, host) {
+		return after(host, runtime.Images)
+	}
+	return after(host, kubelet.Step, runtime.Images)
 }
 
 // everyHost are the facts of all hosts that answered, those that left the cluster file included.

@@ -16,6 +16,8 @@ type Kubernetes struct {
 	Settings map[string]string `json:"settings,omitempty"`
 	// Joined says that its kubelet has credentials of its own that have not run out.
 	Joined bool `json:"joined,omitempty"`
+	// Kubelet says that its kubelet says that it is well; asked only where there are static Pods.
+	Kubelet bool `json:"kubelet,omitempty"`
 	// API says that an API server on it says that it is ready.
 	API bool `json:"api,omitempty"`
 }
