@@ -48,6 +48,8 @@ type MembershipInput struct {
 	Left []string
 	// Stopped is what has to have come true before the member of a host that answers may leave: its API server asks it; may be nil.
 	Stopped func(host string) []plan.Condition
+	// Well is what has to have come true before another member may be told to be elsewhere than the one of a host; may be nil. Between that and its start at the new address a member is cut off.
+	Well func(host string) []plan.Condition
 }
 
 // Members finds out how members come and go. Of a cluster that never was whole, or without a quorum, nothing is known, and nobody does.
@@ -84,6 +86,8 @@ type membership struct {
 	last    []plan.Condition // what the next change waits for
 	// replaced are members, by host, whose data is gone: what comes there is not what is listed.
 	replaced map[string]string
+	// moved is the host whose member is the last that is told to be elsewhere.
+	moved string
 }
 
 // found is the member of a host: with its address, or with its name, which one has that was begun.
@@ -257,7 +261,12 @@ func (m *membership) leaves(host string, is facts.EtcdMember) {
 }
 
 func (m *membership) moves(h v1alpha1.Host) {
-	done := m.step("etcd member "+h.Name+" moves", "", nil, resource.EtcdMember{Servers: m.servers(), Name: h.Name, PeerURL: peerURL(h)})
+	var requires []plan.Condition
+	if m.moved != "" && m.Well != nil {
+		requires = m.Well(m.moved)
+	}
+	m.moved = h.Name
+	done := m.step("etcd member "+h.Name+" moves", "", requires, resource.EtcdMember{Servers: m.servers(), Name: h.Name, PeerURL: peerURL(h)})
 	m.before[h.Name] = append(m.before[h.Name], done)
 	for i := range m.listed {
 		if m.listed[i].Name == h.Name {

@@ -192,6 +192,11 @@ cp3 finds cp1=11,cp2=12,cp3=19
 		{"an address changed", strings.Replace(planes("cp1", "cp2", "cp3"), "10.0.0.13", "10.0.0.19", 1), lives("cp1", "cp2", "cp3").host("cp3", func(e *facts.Etcd) { e.Quorum = false }), nil, `
 cp1 etcd member cp3 moves: listed at https://10.0.0.19:2380
 `},
+		{"all addresses changed", strings.NewReplacer("10.0.0.11", "10.0.0.17", "10.0.0.12", "10.0.0.18", "10.0.0.13", "10.0.0.19").Replace(planes("cp1", "cp2", "cp3")), lives("cp1", "cp2", "cp3"), nil, `
+cp1 etcd member cp1 moves: listed at https://10.0.0.17:2380
+cp1 etcd member cp2 moves: listed at https://10.0.0.18:2380 after cp1 etcd member cp1 moves and cp1 well
+cp1 etcd member cp3 moves: listed at https://10.0.0.19:2380 after cp1 etcd member cp2 moves and cp2 well
+`},
 		{"a control plane becomes a worker", "\n- {name: cp3, address: 10.0.0.13, roles: [worker]}" + planes("cp1", "cp2", "cp4"), lives("cp1", "cp2", "cp3").bare("cp4"), nil, `
 cp1 etcd member cp4 comes: listed at https://10.0.0.14:2380
 cp1 etcd member cp4 votes: votes at https://10.0.0.14:2380 after cp1 etcd member cp4 comes and cp4 etcd
@@ -217,7 +222,8 @@ blocks: cp3: its etcd member was taken out of the cluster, and its data is that 
 			for i := range cl.Hosts {
 				cl.Hosts[i].InternalAddresses = []string{cl.Hosts[i].Address}
 			}
-			m := Members(MembershipInput{Cluster: cl, Hosts: c.is.facts(), Left: c.left, Stopped: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " stopped"}} }})
+			m := Members(MembershipInput{Cluster: cl, Hosts: c.is.facts(), Left: c.left, Stopped: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " stopped"}} },
+				Well: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " well"}} }})
 			if got := story(m); got != strings.TrimPrefix(c.want, "\n") {
 				t.Errorf("got\n%s\nwant%s", got, c.want)
 			}
