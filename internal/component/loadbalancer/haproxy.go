@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
@@ -33,9 +34,10 @@ const (
 //     kubelet.config.k8s.io/v1beta1): exec and port-forward may well be silent. Whether a silent peer still lives is asked by TCP after 30 s, as Kubernetes' own clients do
 //     (ReadIdleTimeout of HTTP/2 in k8s.io/apimachinery/pkg/util/net).
 //   - A server that is found dead loses its connections at once. Clients would take up to 45 s to find out.
+//   - A server has 1 s to take a connection (5 s there): who loses its power takes none, and is noticed after 3 of those.
 //   - What is reloaded ends connections that are left after 5 minutes, with which the old process would stay for as long as a kubelet runs.
 //
-// How many connections there may be is Kubespray's. Of each check, the intervals are HAProxy's own, shorter where it is not sure.
+// How many connections there may be is Kubespray's.
 func haproxyConfig(c *cluster.Cluster) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -60,7 +62,7 @@ func haproxyConfig(c *cluster.Cluster) string {
 	line("    srvtcpka-cnt 3")
 	line("    option redispatch 1")
 	line("    retries 3")
-	line("    timeout connect 5s")
+	line("    timeout connect 1s") // also of checks, if inter is not shorter
 	line("    timeout check 5s")
 	line("    timeout queue 20s")
 	line("    timeout client 4h")
@@ -71,13 +73,14 @@ func haproxyConfig(c *cluster.Cluster) string {
 		line("    bind %s", net.JoinHostPort(a, port))
 	}
 	line("    default_backend apiservers")
+	every := checkEvery(c)
 	line("\nbackend apiservers")
 	line("    balance random")
 	line("    option httpchk")
 	line("    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host %s", c.Endpoint.Name)
 	line("    http-check expect status 200")
-	line("    default-server check check-ssl check-sni %[1]s verify required verifyhost %[1]s ca-file %[2]s inter 2s fastinter 500ms downinter 1s fall 3 rise 2 "+
-		"on-marked-down shutdown-sessions", c.Endpoint.Name, authorityPath)
+	line("    default-server check check-ssl check-sni %[1]s verify required verifyhost %[1]s ca-file %[2]s inter %[3]dms fastinter %[4]dms downinter %[3]dms fall 3 rise 2 "+
+		"observe layer4 error-limit 1 on-error fastinter on-marked-down shutdown-sessions", c.Endpoint.Name, authorityPath, every.Milliseconds(), (every / 4).Milliseconds())
 	for _, h := range c.With(v1alpha1.ControlPlane) {
 		if cluster.NodeAddress(h) == "" {
 			continue // nobody knows it yet
@@ -85,6 +88,25 @@ func haproxyConfig(c *cluster.Cluster) string {
 		line("    server %s %s", h.Name, c.APIServer(h))
 	}
 	return b.String()
+}
+
+// checksPerSecond is how many checks an API server gets from all balancers together at most, while it is well: each is a TLS handshake, of about a millisecond.
+const checksPerSecond = 250
+
+// checkEvery is the time between checks of a server: 1 s in clusters of up to 250 balancers, twice that for twice as many, so that a new worker changes nothing on others but for a few that
+// cross such a bound.
+func checkEvery(c *cluster.Cluster) time.Duration {
+	balancers := 0
+	for _, h := range c.Hosts {
+		if c.LocalBalancer(h) {
+			balancers++
+		}
+	}
+	every := time.Second
+	for most := checksPerSecond; balancers > most; most *= 2 {
+		every *= 2
+	}
+	return every
 }
 
 // service is like Debian's haproxy.service, with a user of its own that may do nothing but listen, at a port below 1024 if the API has one.

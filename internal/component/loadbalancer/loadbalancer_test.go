@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
@@ -92,6 +93,23 @@ func TestPackages(t *testing.T) {
 	for host, want := range map[string][]string{"cp1": nil, "cp2": nil, "w1": {"haproxy"}, "lb1": nil} {
 		if got := packages(host); !slices.Equal(got, want) {
 			t.Errorf("%s needs %q, want %q", host, got, want)
+		}
+	}
+}
+
+// What API servers are asked does not grow with the cluster, and a new worker seldom changes it.
+func TestCheckEvery(t *testing.T) {
+	for _, c := range []struct {
+		balancers int
+		want      time.Duration
+	}{{0, time.Second}, {250, time.Second}, {251, 2 * time.Second}, {500, 2 * time.Second}, {501, 4 * time.Second}, {5000, 32 * time.Second}} {
+		of := &cluster.Cluster{Cluster: &v1alpha1.Cluster{}}
+		of.Endpoint.Kind = v1alpha1.LocalEndpoint
+		for range c.balancers {
+			of.Hosts = append(of.Hosts, v1alpha1.Host{Roles: []v1alpha1.Role{v1alpha1.Worker}})
+		}
+		if got := checkEvery(of); got != c.want {
+			t.Errorf("%d balancers check every %s; want %s", c.balancers, got, c.want)
 		}
 	}
 }
