@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubewright/kubewright/internal/plan"
 )
 
 // TestMembersComeAndGo changes which hosts a cluster of three control planes and two workers is made of, while a client writes to its API by a worker's balancer and another asks a Service of
@@ -110,6 +112,9 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Errorf("m5 is a node again: %s", nodes)
 	}
 	o.must(t, "reset", "m5", "--yes")
+	cluster(strings.Join(planes, " "), "m4 m5")
+	o.costsOthers(t, "m5", planes)
+	cluster(strings.Join(planes, " "), "m4")
 	if *long {
 		change(fresh+" comes back with an empty disk", func() {
 			f.machines(t, "reset", fresh)
@@ -164,6 +169,28 @@ func TestMembersComeAndGo(t *testing.T) {
 	o.planEmpty(t)
 	if lost := writer.missing(t); len(lost) > 0 {
 		t.Errorf("after the recovery, %d of %d acknowledged writes are missing", len(lost), writer.acknowledged)
+	}
+}
+
+// costsOthers prints what a new host changes on the others, by the plan: a few things on control planes, and nothing elsewhere.
+func (o operator) costsOthers(t *testing.T, newcomer string, planes []string) {
+	t.Helper()
+	var p plan.Plan
+	if err := json.Unmarshal([]byte(o.must(t, "plan", "--output", "json")), &p); err != nil {
+		t.Fatal(err)
+	}
+	changes := map[string]int{}
+	for _, s := range p.Steps {
+		changes[s.ID.Host] += len(s.Changes)
+	}
+	t.Logf("a new worker changes so many resources of each host: %v", changes)
+	if changes[newcomer] == 0 {
+		t.Errorf("%s is new, and nothing changes there", newcomer)
+	}
+	for host, n := range changes {
+		if n > 0 && host != newcomer && !slices.Contains(planes, host) {
+			t.Errorf("%d resources change on %s", n, host)
+		}
 	}
 }
 
