@@ -45,7 +45,7 @@ test: test-packages build lint bundles ## all tests that a change must pass (roo
 	$(GO) test -count=1 $(E2E_FLAGS) ./test/e2e
 
 .PHONY: test-long
-test-long: test-packages build bundles ## what takes long: races, ten thousand simulated fleets, fuzzing, clusters of older versions, everything end to end in the virtual machine, too (root)
+test-long: test-packages build bundles ## what takes long: races, ten thousand simulated fleets, fuzzing, clusters of older versions, kills, chaos, everything end to end in the virtual machine, too (root)
 	$(GO) test -race -count=3 ./api/... ./cmd/... ./internal/... .
 	$(GO) test -count=1 -timeout 60m -run=TestSimulation ./internal/converge -fleets=10000
 	$(GO) test -run='^$$' -fuzz=FuzzParse -fuzztime=1m ./api/v1alpha1
@@ -53,7 +53,7 @@ test-long: test-packages build bundles ## what takes long: races, ten thousand s
 	$(GO) test -run='^$$' -fuzz=FuzzRates -fuzztime=1m ./internal/cli
 	$(GO) test -run='^$$' -fuzz=FuzzImport -fuzztime=1m ./internal/bundle
 	$(GO) test -run='^$$' -fuzz=FuzzImportable -fuzztime=1m ./internal/bundle/build
-	$(GO) test -count=1 -timeout 180m -v ./test/e2e -vm-all -long
+	$(GO) test -count=1 -timeout 300m -v ./test/e2e -vm-all -long
 
 .PHONY: bench
 bench: bench-packages bundles ## measure (root): 1,000 and 5,000 hosts; machines to SSH, back to fresh, down; host preparation, also by Ansible

@@ -20,8 +20,11 @@ import (
 
 var (
 	keep  = flag.Bool("keep", false, "leave the machines of a failed test as they are, and say how to reach them")
-	long  = flag.Bool("long", false, "run what takes long, too: clusters of older versions")
+	long  = flag.Bool("long", false, "run what takes long, too: clusters of older versions, more changes of members, kills within them, chaos")
 	vmAll = flag.Bool("vm-all", false, "run all tests in the virtual machine that could differ there, with as many machines as outside")
+
+	chaos = flag.Duration("chaos", 30*time.Minute, "how long TestChaos has things go wrong")
+	seed  = flag.Uint64("seed", 0, "have TestChaos do again what it did with this seed; 0 is one that nobody knows yet")
 
 	// kubewright is the program under test.
 	kubewright string

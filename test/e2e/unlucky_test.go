@@ -56,24 +56,30 @@ func TestUnlucky(t *testing.T) {
 // killedAfter begins an apply and kills it when some resources are done; false if it ended before.
 func (o operator) killedAfter(t *testing.T, resources int) bool {
 	t.Helper()
-	s := o.start(t, "apply", "--yes", "--output", "json")
-	v, more := s.until(func(v event.Event) bool {
+	return o.killedAt(t, func(v event.Event) bool {
 		if v.Kind == event.ResourceDone {
 			resources--
 		}
 		return resources <= 0
-	})
+	}) == nil
+}
+
+// killedAt begins an apply and kills it at the first event that is wanted. If it ended before, it says how.
+func (o operator) killedAt(t *testing.T, wanted func(event.Event) bool) (ended *output) {
+	t.Helper()
+	s := o.start(t, "apply", "--yes", "--output", "json")
+	v, more := s.until(wanted)
 	if !more {
 		code := s.end()
 		t.Logf("the run ended by itself with exit code %d", code)
-		return false
+		return &output{stderr: s.stderr.String(), code: code}
 	}
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.cmd.Wait() // it was killed
-	t.Logf("killed at %s: %s: %s", v.Host, v.Step, v.Resource)
-	return true
+	t.Logf("killed at %s: %s: %s: %s", v.Kind, v.Host, v.Step, v.Resource)
+	return nil
 }
 
 // killAgent and killConnection are commands that kill an agent, or the sshd that it was started by. What has ended in between has no parent, and is not
