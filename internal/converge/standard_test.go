@@ -92,7 +92,7 @@ func living(t *testing.T) (plane, worker facts.Kubernetes) {
 	t.Helper()
 	keys := madeFor(t, ringCluster(t, ""))
 	plane = having(keys).Kubernetes
-	plane.Formed, plane.API, plane.Joined = true, true, true
+	plane.Formed, plane.API, plane.Kubelet, plane.Joined = true, true, true, true
 	plane.Etcd = facts.Etcd{Data: true, Log: true, InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380,cp3=https://10.0.0.13:2380"}
 	worker = having(map[string][]byte{certificatePath("ca"): keys[certificatePath("ca")]}).Kubernetes
 	worker.Joined = true
@@ -111,7 +111,38 @@ func TestStandardOfANewCluster(t *testing.T) {
 			t.Errorf("the step %s is one of %q; want %q", name, got, want)
 		}
 	}
-	// With steps taken in the order of the list, each finds what it waits for.
+	ends(t, steps)
+	for _, o := range objects(steps) {
+		if !o.API.New {
+			t.Errorf("%s is of an API that has to be there already", o.ID())
+		}
+	}
+}
+
+// A kubelet that is well ends and starts static Pods; one that is not comes before them.
+func TestStandardOrdersKubelets(t *testing.T) {
+	well, worker := living(t)
+	noKubelet, noAPI := well, well
+	noKubelet.Kubelet, noAPI.API = false, false
+	steps, problems := standard(t, map[string]facts.Kubernetes{"cp1": well, "cp2": noKubelet, "cp3": noAPI, "w1": worker, "w2": worker})
+	if got := blocking(problems); len(got) > 0 {
+		t.Errorf("in the way stands %q", got)
+	}
+	ends(t, steps)
+	waits := func(host, step, other string) bool {
+		i := slices.IndexFunc(steps, func(s plan.Step) bool { return s.StepID == plan.StepID{Host: host, Name: step} })
+		return slices.ContainsFunc(steps[i].Requires, func(c plan.Condition) bool { return slices.Contains(c.Of, plan.StepID{Host: host, Name: other}) })
+	}
+	for host, last := range map[string]bool{"cp1": true, "cp2": false, "cp3": false} {
+		if waits(host, kubelet.Step, controlplane.Step) != last || waits(host, etcd.Step, kubelet.Step) == last || waits(host, controlplane.Step, kubelet.Step) == last {
+			t.Errorf("%s: whether its kubelet comes last is not %t", host, last)
+		}
+	}
+}
+
+// ends has steps taken in the order of the list, until each found what it waits for.
+func ends(t *testing.T, steps []plan.Step) {
+	t.Helper()
 	done := map[plan.StepID]bool{}
 	for left := slices.Clone(steps); len(left) > 0; {
 		ready := slices.DeleteFunc(slices.Clone(left), func(s plan.Step) bool {
@@ -126,11 +157,6 @@ func TestStandardOfANewCluster(t *testing.T) {
 			done[s.StepID] = true
 		}
 		left = slices.DeleteFunc(left, func(s plan.Step) bool { return done[s.StepID] })
-	}
-	for _, o := range objects(steps) {
-		if !o.API.New {
-			t.Errorf("%s is of an API that has to be there already", o.ID())
-		}
 	}
 }
 
