@@ -60,6 +60,10 @@ bench: bench-packages bundles ## measure (root): 1,000 and 5,000 hosts; machines
 	$(GO) test -run='^$$' -bench=. -benchtime=1x -count=1 -timeout 60m ./internal/converge
 	$(GO) test -run='^$$' -bench=. -benchtime=5x -count=1 $(E2E_FLAGS) ./test/e2e
 
+.PHONY: pictures
+pictures: build ## draw docs/pictures/{plan,apply,status}.svg anew, of what they show of a living cluster: make pictures CLUSTER=DIR/cluster.yaml applies it
+	@./pictures.sh "$(CLUSTER)"
+
 .PHONY: lint
 lint: ## formatting, vet and linters
 	@test -z "$$(gofmt -l .)" || { echo "not formatted; run gofmt -w on:"; gofmt -l .; exit 1; }

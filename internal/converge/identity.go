@@ -155,7 +155,7 @@ func inventorySteps(c *cluster.Cluster, hosts map[string]facts.Host, leavers []f
 	for _, h := range c.With(v1alpha1.ControlPlane) {
 		if _, ok := hosts[h.Name]; ok {
 			f := resource.NewFile(agent.InventoryFile, string(content)+"\n")
-			f.Mode = 0o600
+			f.Mode, f.ShowMasked = 0o600, true
 			steps = append(steps, plan.Step{
 				StepID: plan.StepID{Host: h.Name, Name: inventoryStep}, Resources: []resource.Resource{f},
 				Requires: append([]plan.Condition{plan.After(plan.StepID{Host: h.Name, Name: identityStep})}, gone...),
@@ -172,7 +172,7 @@ func fileSteps(c *cluster.Cluster, hosts map[string]facts.Host, content []byte) 
 		return nil
 	}
 	f := resource.NewFile(resource.ClusterFilePath, string(content))
-	f.Mode = 0o600
+	f.Mode, f.ShowMasked = 0o600, true
 	var steps []plan.Step
 	for _, h := range c.With(v1alpha1.ControlPlane) {
 		if _, ok := hosts[h.Name]; ok {

@@ -26,8 +26,11 @@ type File struct {
 	Group string `json:"group,omitempty"`
 	// Digest of the content ("sha256:…"), by which it travels.
 	Digest string `json:"digest"`
-	// Secret keeps the content out of plans, and what was there before. What not everybody on the machine may read is kept out of them in any case.
+	// Secret keeps the content out of plans, and what was there before. What not everybody on the machine may read is kept out of them in any case, but for ShowMasked.
 	Secret bool `json:"secret,omitempty"`
+	// ShowMasked says that Kubewright writes no secrets into it: plans show the content although not everybody on the machine may read it, without what looks like a
+	// secret, since the user or somebody on the machine may have written one into it. That is left out on the machine already.
+	ShowMasked bool `json:"showMasked,omitempty"`
 	// Disturbs says that what runs by it notices at once: a manifest, whose Pod is started anew when it changes.
 	Disturbs bool `json:"disturbs,omitempty"`
 	// Content is known where the file is asked for, to show what changes; not to the agent.
@@ -78,10 +81,23 @@ func (f File) Observe(_ context.Context, env *Env) (Observed, error) {
 		return Observed{}, fmt.Errorf("reading %s: %w", f.Path, err)
 	}
 	o.Values["digest"] = "sha256:" + hex.EncodeToString(hash.Sum(nil))
-	if !f.Secret && public(i.Mode) && o.Values["digest"] != f.Digest && i.Size <= MaxText && isText(text.Bytes()) {
-		o.Text = text.String()
+	if o.Values["digest"] != f.Digest && i.Size <= MaxText {
+		o.Text, _ = f.shown(text.Bytes(), i.Mode)
 	}
 	return o, nil
+}
+
+// shown is a content that the file has or shall have with these permissions as people may see it, and whether they may.
+func (f File) shown(content []byte, mode fs.FileMode) (string, bool) {
+	switch {
+	case f.Secret || len(content) > MaxText || !isText(content):
+		return "", false
+	case f.ShowMasked:
+		return mask(string(content)), true
+	case !public(mode):
+		return "", false
+	}
+	return string(content), true
 }
 
 // public says whether everybody on the machine may read a file with these permissions; what is in others may be a secret, whoever wrote it.
@@ -103,8 +119,8 @@ func isText(b []byte) bool { return utf8.Valid(b) && !bytes.ContainsRune(b, 0) }
 func (f File) Diff(o Observed) []Change {
 	if o.State == Absent {
 		c := Change{What: "present", Old: "absent", New: "present"}
-		if !f.Secret && isText(f.Content) && len(f.Content) <= MaxText {
-			c.Lines = DiffLines("", string(f.Content))
+		if text, ok := f.shown(f.Content, f.mode()); ok {
+			c.Lines = DiffLines("", text)
 		}
 		return []Change{c}
 	}
@@ -113,15 +129,7 @@ func (f File) Diff(o Observed) []Change {
 		return []Change{{What: "type", Old: t, New: "file"}}
 	}
 	if o.Value("digest") != f.Digest {
-		c := Change{What: "content", Old: short(o.Value("digest")), New: short(f.Digest), Disturbs: f.Disturbs}
-		if f.Secret {
-			c.Old, c.New = "", ""
-			c.Why = "it is secret and not shown"
-		} else if f.Content != nil && isText(f.Content) && (o.Text != "" || o.Value("digest") == DigestOf(nil)) {
-			c.Old, c.New = "", ""
-			c.Lines = DiffLines(o.Text, string(f.Content))
-		}
-		changes = append(changes, c)
+		changes = append(changes, f.contentChange(o))
 	}
 	if want := modeName(f.mode()); o.Value("mode") != want {
 		changes = append(changes, Change{What: "mode", Old: o.Value("mode"), New: want})
@@ -130,6 +138,42 @@ func (f File) Diff(o Observed) []Change {
 		changes = append(changes, Change{What: "owner", Old: o.Value("owner"), New: want})
 	}
 	return changes
+}
+
+// contentChange is another content.
+func (f File) contentChange(o Observed) Change {
+	c := Change{What: "content", Disturbs: f.Disturbs}
+	text, ok := f.shown(f.Content, f.mode())
+	switch {
+	case f.Secret:
+		c.Why = "it is secret and not shown"
+	case f.Content == nil || !ok || o.Text == "" && o.Value("digest") != DigestOf(nil):
+		c.Old, c.New = short(o.Value("digest")), short(f.Digest)
+	default:
+		c.Lines, c.Why = f.lines(o.Text, text)
+		if f.ShowMasked && strings.Contains(o.Text+text, hidden) {
+			// Digests would let people try what is hidden.
+			c.Why = "what looks like a secret is not shown, and may be another"
+			if len(c.Lines) == 0 {
+				c.Why = "only what looks like a secret is another, and is not shown"
+			}
+		}
+	}
+	return c
+}
+
+// lines are DiffLines, but for the digest in a manifest, which changes whenever anything else does. Only if nothing else does it is shown, and why says what it means.
+func (f File) lines(old, updated string) (lines []string, why string) {
+	if !f.ShowMasked {
+		return DiffLines(old, updated), ""
+	}
+	if lines = DiffLines(withoutDigest(old), withoutDigest(updated)); len(lines) > 0 {
+		return lines, ""
+	}
+	if lines = DiffLines(old, updated); len(lines) > 0 {
+		why = "as its digest says, what the Pod reads when it starts is another"
+	}
+	return lines, why
 }
 
 // short is enough of a digest for people.

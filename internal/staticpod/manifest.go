@@ -42,6 +42,6 @@ func Manifest(pod corev1.Pod, socket string, reads ...string) (resource.File, re
 		return failed(err)
 	}
 	f := resource.NewFile(path.Join(Dir, pod.Name+".yaml"), string(b))
-	f.Mode, f.Disturbs = 0o600, true
+	f.Mode, f.ShowMasked, f.Disturbs = 0o600, true, true
 	return f, resource.StaticPodRuns{Name: pod.Name, Digest: digest, Socket: socket}, nil
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/text/width"
 )
 
-// columnsOf is how many columns of a terminal a character takes: two if it is wide, as those of Chinese are, none if it belongs to the one before it.
-func columnsOf(r rune) int {
+// ColumnsOf is how many columns of a terminal a character takes: two if it is wide, as those of Chinese are, none if it belongs to the one before it.
+func ColumnsOf(r rune) int {
 	switch {
 	case r < 0x300: // neither wide nor combining
 		return 1
@@ -27,7 +27,7 @@ func columnsOf(r rune) int {
 func columns(s string) int {
 	n := 0
 	for _, r := range s {
-		n += columnsOf(r)
+		n += ColumnsOf(r)
 	}
 	return n
 }
@@ -66,7 +66,7 @@ func Cut(s string, n int) string {
 		if used < n {
 			fits = i
 		}
-		if used += columnsOf(r); used > n {
+		if used += ColumnsOf(r); used > n {
 			if n < 1 {
 				return ""
 			}
@@ -97,11 +97,11 @@ func foldAll(s string, n int) []string {
 		}
 		line, used = "", 0
 		for _, r := range word {
-			if c := columnsOf(r); used+c > n && used > 0 {
+			if c := ColumnsOf(r); used+c > n && used > 0 {
 				lines = append(lines, line)
 				line, used = "", 0
 			}
-			line, used = line+string(r), used+columnsOf(r)
+			line, used = line+string(r), used+ColumnsOf(r)
 		}
 	}
 	return append(lines, line)

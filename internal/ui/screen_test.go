@@ -108,7 +108,7 @@ func (s *screen) down() {
 }
 
 func (s *screen) put(r rune) {
-	n := columnsOf(r)
+	n := ColumnsOf(r)
 	if s.x+n > s.width {
 		if s.nowrap {
 			s.x = s.width - n

@@ -107,6 +107,26 @@ func manifest(t *testing.T, c *cluster.Cluster, program string) string {
 	return ""
 }
 
+// Nothing that Kubewright itself writes into manifests is taken for a secret.
+func TestManifestsAreShownWhole(t *testing.T) {
+	s, _ := steps(t, load(t, hosts, ""), facts.Host{Packages: "apt"})
+	seen := 0
+	for _, r := range s[0].Resources {
+		f, ok := r.(resource.File)
+		if !ok || !f.ShowMasked {
+			continue
+		}
+		seen++
+		changes := f.Diff(resource.Observed{State: resource.Absent})
+		if len(changes) != 1 || !slices.Equal(changes[0].Lines, resource.DiffLines("", string(f.Content))) {
+			t.Errorf("%s is shown as %+v", f.Path, changes)
+		}
+	}
+	if seen != 3 {
+		t.Errorf("there are %d manifests", seen)
+	}
+}
+
 // What API servers read only when they start is part of what they are; the others do not care.
 func TestSettingsOfAPIServersStartThemAnew(t *testing.T) {
 	before, after := load(t, hosts, ""), load(t, hosts, "audit: {maxAge: 7}\n")
