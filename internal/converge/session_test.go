@@ -417,6 +417,42 @@ func TestForget(t *testing.T) {
 	})
 }
 
+// leavesBy is a component that has hosts leave by a file on c0 each.
+func leavesBy(w converge.Wish) (steps []plan.Step, _ []plan.Problem) {
+	for _, l := range w.Leaving {
+		steps = append(steps, plan.Step{StepID: plan.StepID{Host: "c0", Name: l.Name + " leaves"}, Leaves: l.Name, Requires: w.After("c0"),
+			Resources: []resource.Resource{resource.NewFile("/etc/left/"+l.Name, "x")}})
+	}
+	return steps, nil
+}
+
+// TestForgetKeepsOthers forgets one of two hosts that are to leave: the other one stays remembered, or nobody would have it leave any more.
+func TestForgetKeepsOthers(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		if err := f.operator("a").apply(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		last := f.names[len(f.names)-2:]
+		f.leave(last[0])
+		f.leave(last[1])
+		s, err := converge.Open(context.Background(), f.operator("b").with(leavesBy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Forget(context.Background(), last[:1]); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		if s, err = converge.Open(context.Background(), f.operator("c").with(leavesBy)); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if known := s.Known(); slices.Contains(known, last[0]) || !slices.Contains(known, last[1]) {
+			t.Errorf("without %s it remembers %q", last[0], known)
+		}
+	})
+}
+
 // TestDeadHostIsDialledOnce has one that never answers, in a run of several rounds.
 func TestDeadHostIsDialledOnce(t *testing.T) {
 	calm(t, func(f *simFleet) {
