@@ -41,6 +41,7 @@ type clusterFlags struct {
 	kubernetes, store, output, sudoCommand string
 	accept                                 bool
 	lockTimeout                            time.Duration
+	force                                  bool   // what stands in the way and says what is lost is overruled
 	changes                                bool   // the command changes hosts: it takes the locks, and is recorded
 	lockFirst                              bool   // the command applies, and does nothing before
 	bundleOptional                         bool   // the command goes on without a bundle
@@ -157,7 +158,7 @@ func (f *clusterFlags) open(c *cobra.Command, in input, doing string) (w *work, 
 			return nil, err
 		}
 	}
-	o := converge.Options{Cluster: w.cluster, File: in.content, LockTimeout: f.lockTimeout, LockFirst: f.lockFirst}
+	o := converge.Options{Cluster: w.cluster, File: in.content, LockTimeout: f.lockTimeout, LockFirst: f.lockFirst, Force: f.force}
 	if f.store != "" {
 		err := f.openBundle(ctx, w, in, &o)
 		if err != nil && (!f.bundleOptional || errors.As(err, &usageError{}) || ctx.Err() != nil) {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -27,8 +26,8 @@ func newEtcd(components Components) *cobra.Command {
 
 func newEtcdRecover(components Components) *cobra.Command {
 	f := &clusterFlags{components: components}
-	var yes bool
-	var file, from, name string
+	var consent typedName
+	var file, from string
 	c := &cobra.Command{
 		Use:   "recover --from HOST",
 		Short: "Make the data of one member the cluster's, when the others are lost for good",
@@ -43,17 +42,12 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 		Example: "  kubewright etcd recover --from cp1\n  kubewright etcd recover --from cp1 --file prod.yaml --yes --cluster prod",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if yes != (name != "") {
-				return usageError{errors.New("without being asked, it wants both --yes and --cluster NAME")}
+			if err := consent.check(c, f.output); err != nil {
+				return err
 			}
 			in, err := readInput(c, []string{file}, false)
 			if err != nil {
 				return err
-			}
-			if !yes {
-				if _, ok := person(c); !ok || f.output == "json" {
-					return usageError{fmt.Errorf("%w: say --yes and --cluster NAME", errNobody)}
-				}
 			}
 			start := time.Now()
 			w, err := f.open(c, in, "recover etcd of")
@@ -61,8 +55,7 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 				return err
 			}
 			defer w.Close()
-			if yes && name != w.cluster.Name {
-				err := usageError{fmt.Errorf("the cluster of %s is %s, and --cluster says %s", file, w.cluster.Name, name)}
+			if err := consent.fits(file, w.cluster.Name); err != nil {
 				w.end(err)
 				return err
 			}
@@ -76,10 +69,7 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 						return err
 					}
 				}
-				if yes {
-					return nil
-				}
-				return askFor(c, fmt.Sprintf("If that is what you want, type the name of the cluster (%s): ", w.cluster.Name), converge.ErrDeclined, func(a string) bool { return a == w.cluster.Name })
+				return consent.ask(c, w.cluster.Name)
 			})
 			w.end(err)
 			w.Close()
@@ -98,8 +88,8 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 	f.addLockTimeout(c)
 	c.Flags().StringVarP(&file, "file", "f", clusterFile, "cluster file")
 	c.Flags().StringVar(&from, "from", "", "the host whose member has the data that is to be the cluster's")
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; wants --cluster")
-	c.Flags().StringVar(&name, "cluster", "", "name of the cluster, with --yes")
+	c.Flags().BoolVarP(&consent.yes, "yes", "y", false, "do not ask; wants --cluster")
+	c.Flags().StringVar(&consent.name, "cluster", "", "name of the cluster, with --yes")
 	_ = c.MarkFlagRequired("from") // the flag is there
 	return c
 }

@@ -79,7 +79,7 @@ func (e *nodeEdit) run(c *cobra.Command, change func(file string, content []byte
 	if err != nil || !e.apply {
 		return err
 	}
-	return apply(c, e.f, in, e.yes, e.full)
+	return apply(c, e.f, in, typedName{yes: e.yes}, e.full)
 }
 
 // showEdited shows what was changed, and what to do next.

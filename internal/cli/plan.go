@@ -26,11 +26,13 @@ func newPlan(components Components) *cobra.Command {
 		Long: `Connects to all hosts of a cluster file, cluster.yaml by default, compares what they are with what they shall be, and shows the difference by host
 and step: changed lines of files, what restarts and why, what is unknown. It takes no locks and changes nothing but the agent's own program.
 
+Where it is refused for what would be lost, it says so, and whether "kubewright apply --force" would do it all the same; with --force here it shows what that would do.
+
 With -o the plan is saved, to be executed by "kubewright apply FILE" as long as the world is as it was.
 
 Exits with 0 if the plan could be made, 1 if something stands in its way: a host that does not answer, something unknown. With --detailed-exitcode it exits with
 0 if there is nothing to do, 1 on errors, 2 if there is something to do.`,
-		Example: "  kubewright plan\n  kubewright plan prod.yaml --full\n  kubewright plan -o changes.plan && kubewright apply changes.plan\n  kubewright plan --detailed-exitcode --output json",
+		Example: "  kubewright plan\n  kubewright plan prod.yaml --full\n  kubewright plan -o changes.plan && kubewright apply changes.plan\n  kubewright plan --detailed-exitcode --output json\n  kubewright plan --force",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if detailed {
@@ -71,7 +73,11 @@ Exits with 0 if the plan could be made, 1 if something stands in its way: a host
 				if err := savePlan(p, w.saved, out); err != nil {
 					return err
 				}
-				fmt.Fprintf(c.ErrOrStderr(), "Saved. Execute it with: kubewright apply %s\n", out)
+				force := ""
+				if len(p.Overruled()) > 0 {
+					force = " --force"
+				}
+				fmt.Fprintf(c.ErrOrStderr(), "Saved. Execute it with: kubewright apply %s%s\n", out, force)
 			}
 			if detailed && !p.Empty() {
 				return exitError{exitUsage}
@@ -82,6 +88,7 @@ Exits with 0 if the plan could be made, 1 if something stands in its way: a host
 	f.add(c, "") // -o is the file, as terraform's -out
 	c.Flags().StringVarP(&out, "out", "o", "", "save the plan in this file")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is something to do")
+	c.Flags().BoolVar(&f.force, "force", false, "overrule refusals that say what is lost by that, as \"kubewright apply --force\" would")
 	c.Flags().BoolVar(&full, "full", false, "show all lines of files that change")
 	return c
 }

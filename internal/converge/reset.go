@@ -392,6 +392,7 @@ func (s *Session) forget(ctx context.Context, names, reset []string) error {
 	}
 	hosts, _ := s.Facts()
 	s.o.Forget = append(s.o.Forget, names...)
+	s.o.Components = nil // other hosts that are to leave do not leave by this: they stay remembered, and nothing that is about their leaving stands in the way
 	remembers := func(host string) bool {
 		f, ok := hosts[host]
 		return ok && !slices.Contains(reset, host) && f.Inventory != nil && slices.ContainsFunc(f.Inventory.Hosts, func(h facts.InventoryHost) bool { return slices.Contains(names, h.Name) })

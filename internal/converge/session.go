@@ -47,6 +47,8 @@ type Options struct {
 	LockFirst bool
 	// Forget are hosts that left the cluster file and are not remembered any more.
 	Forget []string
+	// Force overrules what stands in the way and says what is lost by that. Apply overrules only what the plan that was asked about has.
+	Force bool
 	// Run has what can be set about runs besides; zero is fine.
 	Run run.Options
 }
@@ -59,6 +61,8 @@ type Session struct {
 	keys  *keyring
 	fresh string                         // the ID of a new cluster
 	left  map[string]facts.InventoryHost // hosts that left the cluster file and are to leave the cluster, by name
+	// agreed are the losses that were asked about; nil as long as nobody was.
+	agreed map[string]bool
 }
 
 // Open connects to all hosts and asks what they are. Hosts that cannot be worked with are no error; plans say so.
@@ -111,6 +115,7 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.Problems = s.overrule(in.Problems)
 	s.blobs.take(in.Steps)
 	s.keys.take(in.Steps)
 	byHost := map[string][]plan.Step{}
@@ -151,6 +156,20 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	return plan.Make(in)
 }
 
+// overrule has problems not stand in the way that a person has overruled. What comes up after that was asked about does: nobody agreed to lose that.
+func (s *Session) overrule(problems []plan.Problem) []plan.Problem {
+	if !s.o.Force {
+		return problems
+	}
+	problems = slices.Clone(problems)
+	for i, p := range problems {
+		if s.agreed == nil || s.agreed[p.Loss] {
+			problems[i] = p.Overrule()
+		}
+	}
+	return problems
+}
+
 // steps are all that shall be, as the components say; those of hosts that did not answer are not among them.
 func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	c := complete(s.o.Cluster, hosts)
@@ -172,6 +191,7 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 		})
 		in.Steps, in.Problems = append(in.Steps, more...), append(in.Problems, problems...)
 	}
+	in.Problems = append(manyLeave(c, hosts, s.o.Forget, leavers, in.Steps), in.Problems...) // first, where nobody overlooks it
 	all, problems := inventory(c, hosts, s.o.Forget, leavers, in.Steps)
 	in.Problems = append(in.Problems, problems...)
 	steps, err := inventorySteps(c, hosts, leavers, all, in.Steps)
@@ -462,6 +482,10 @@ func (s *Session) apply(ctx context.Context, ask func(*plan.Plan) error) error {
 			asked = true
 			if err := ask(p); err != nil {
 				return err
+			}
+			s.agreed = map[string]bool{}
+			for _, q := range p.Overruled() {
+				s.agreed[q.Loss] = true
 			}
 		}
 		work := 0

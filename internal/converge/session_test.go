@@ -210,6 +210,76 @@ func TestLeftHost(t *testing.T) {
 	})
 }
 
+// TestForce has all workers leave by one change of the file: nothing is done, unless that is overruled, and then it is. What comes up after that was asked about stands in the way.
+func TestForce(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		if err := f.operator("a").apply(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		var workers []string
+		for _, name := range f.names {
+			if name[0] == 'w' {
+				workers = append(workers, name)
+				f.leave(name)
+			}
+		}
+		const message, loss = "(0 of 3 control planes, 3 of 3 workers): most likely it is not the right file", "what the cluster stored on these hosts is gone"
+		rounds := 0
+		leaves := func(w converge.Wish) (steps []plan.Step, problems []plan.Problem) {
+			if rounds++; rounds > 1 {
+				problems = append(problems, plan.Problem{Message: "a key goes", Blocks: true, Loss: "Secrets"})
+			}
+			steps, _ = leavesBy(w)
+			return steps, problems
+		}
+		left := func() (n int) {
+			for name := range f.hosts["c0"].state() {
+				if strings.Contains(name, "/etc/left/w") {
+					n++
+				}
+			}
+			return n
+		}
+		// To forget one of them is not refused, and has none of the others leave.
+		s, err := converge.Open(context.Background(), f.operator("forgets").with(leaves))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Forget(context.Background(), workers[3:]); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		if workers = workers[:3]; left() > 0 {
+			t.Errorf("by forgetting one, %d hosts have left", left())
+		}
+		for _, force := range []bool{false, true} {
+			p := f.operator(fmt.Sprint("force ", force)).with(leaves)
+			p.Force, rounds = force, 0
+			s, err := converge.Open(context.Background(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var overruled []plan.Problem
+			err = s.Apply(context.Background(), func(p *plan.Plan) error {
+				overruled = p.Overruled()
+				return nil
+			})
+			s.Close()
+			incomplete, ok := errors.AsType[*converge.IncompleteError](err)
+			switch {
+			case !ok:
+				t.Errorf("with force %t: %v", force, err)
+			case !force && (!strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), `"kubewright apply --force" does it all the same: `+loss) || len(overruled) > 0 || left() > 0):
+				t.Errorf("without force %d hosts have left: %v", left(), err)
+			case force && (len(overruled) != 1 || !strings.Contains(overruled[0].Message, message) || left() != len(workers)):
+				t.Errorf("with force %d hosts have left, and %+v was asked about: %v", left(), overruled, err)
+			case force && (strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), "a key goes") || !incomplete.Plan.Blocked()):
+				t.Errorf("nobody was asked about the key: %v", err)
+			}
+		}
+	})
+}
+
 // TestForeignHostIsNotReset leaves alone what belongs to another cluster.
 func TestForeignHostIsNotReset(t *testing.T) {
 	calm(t, func(f *simFleet) {
@@ -413,6 +483,42 @@ func TestForget(t *testing.T) {
 		defer s.Close()
 		if p, err := s.Plan(context.Background()); err != nil || !p.Empty() || len(p.Problems) > 0 || slices.Contains(s.Known(), left) {
 			t.Errorf("once it is forgotten: %+v, %v", p, err)
+		}
+	})
+}
+
+// leavesBy is a component that has hosts leave by a file on c0 each.
+func leavesBy(w converge.Wish) (steps []plan.Step, _ []plan.Problem) {
+	for _, l := range w.Leaving {
+		steps = append(steps, plan.Step{StepID: plan.StepID{Host: "c0", Name: l.Name + " leaves"}, Leaves: l.Name, Requires: w.After("c0"),
+			Resources: []resource.Resource{resource.NewFile("/etc/left/"+l.Name, "x")}})
+	}
+	return steps, nil
+}
+
+// TestForgetKeepsOthers forgets one of two hosts that are to leave: the other one stays remembered, or nobody would have it leave any more.
+func TestForgetKeepsOthers(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		if err := f.operator("a").apply(context.Background(), 1); err != nil {
+			t.Fatal(err)
+		}
+		last := f.names[len(f.names)-2:]
+		f.leave(last[0])
+		f.leave(last[1])
+		s, err := converge.Open(context.Background(), f.operator("b").with(leavesBy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Forget(context.Background(), last[:1]); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		if s, err = converge.Open(context.Background(), f.operator("c").with(leavesBy)); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if known := s.Known(); slices.Contains(known, last[0]) || !slices.Contains(known, last[1]) {
+			t.Errorf("without %s it remembers %q", last[0], known)
 		}
 	})
 }

@@ -321,6 +321,17 @@ func (p *Plan) Blocked() bool {
 	return slices.ContainsFunc(p.Problems, func(q Problem) bool { return q.Blocks })
 }
 
+// Overruled are problems that would stand in the way if nobody had overruled them.
+func (p *Plan) Overruled() []Problem {
+	var list []Problem
+	for _, q := range p.Problems {
+		if q.Overruled() {
+			list = append(list, q)
+		}
+	}
+	return list
+}
+
 // BlockedHosts are hosts on which nothing may be done, with the first reason; "" is the cluster as a whole.
 func (p *Plan) BlockedHosts() map[string]string {
 	m := map[string]string{}

@@ -103,6 +103,9 @@ func with(o plan.Observation, name string, seen resource.Observed) plan.Observat
 	return o
 }
 
+// refused is what a person may overrule.
+var refused = plan.Problem{Message: "9 of 12 hosts leave", Remedy: "Put them back in", Blocks: true, Loss: "all that is on them is lost"}
+
 // worlds have golden files of their names.
 func worlds() map[string]world {
 	drifted := with(asItShallBe(), "file /etc/a.conf", edited())
@@ -124,8 +127,10 @@ func worlds() map[string]world {
 				{Host: "m1", Message: "its clock is off", Remedy: "Set it", Blocks: true}, {Host: "m2", Message: "its clock is off", Remedy: "Set it", Blocks: true},
 				{Message: "m9 is left as it is", Remedy: "Reset it"}, {Host: "m1", Message: "it is a container"},
 			}},
-		"unwell": {observed: map[string]plan.Observation{"m1": unwell, "m2": noted, "m3": with(asItShallBe(), "unit a.service", pending)}},
-		"secret": {observed: map[string]plan.Observation{"m1": with(asItShallBe(), "file /etc/token", otherToken), "m2": asItShallBe(), "m3": asItShallBe()}},
+		"refused":   {observed: map[string]plan.Observation{"m1": asItShallBe(), "m2": drifted, "m3": asItShallBe()}, problems: []plan.Problem{refused}},
+		"overruled": {observed: map[string]plan.Observation{"m1": asItShallBe(), "m2": drifted, "m3": asItShallBe()}, problems: []plan.Problem{refused.Overrule()}},
+		"unwell":    {observed: map[string]plan.Observation{"m1": unwell, "m2": noted, "m3": with(asItShallBe(), "unit a.service", pending)}},
+		"secret":    {observed: map[string]plan.Observation{"m1": with(asItShallBe(), "file /etc/token", otherToken), "m2": asItShallBe(), "m3": asItShallBe()}},
 	}
 }
 
@@ -210,12 +215,14 @@ func TestSecretsAreNowhere(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	want := map[string]plan.Counts{
-		"install": {Create: 9, Update: 3, Hosts: 3},
-		"drift":   {Update: 2, Remove: 2, Disturb: 1, Hosts: 1},
-		"nothing": {},
-		"trouble": {Unknown: 1, Blocked: 1},
-		"unwell":  {Update: 1, Disturb: 1, Unwell: 1, Hosts: 2},
-		"secret":  {Update: 2, Disturb: 1, Hosts: 1},
+		"install":   {Create: 9, Update: 3, Hosts: 3},
+		"drift":     {Update: 2, Remove: 2, Disturb: 1, Hosts: 1},
+		"refused":   {Update: 2, Remove: 2, Disturb: 1, Hosts: 1},
+		"overruled": {Update: 2, Remove: 2, Disturb: 1, Hosts: 1},
+		"nothing":   {},
+		"trouble":   {Unknown: 1, Blocked: 1},
+		"unwell":    {Update: 1, Disturb: 1, Unwell: 1, Hosts: 2},
+		"secret":    {Update: 2, Disturb: 1, Hosts: 1},
 	}
 	for name, w := range worlds() {
 		p := w.plan(t)
@@ -334,7 +341,7 @@ func TestDigest(t *testing.T) {
 func TestSave(t *testing.T) {
 	for name, w := range worlds() {
 		s, err := w.plan(t).Save(plan.Saved{File: "/c.yaml", Content: []byte("x"), Made: time.Unix(0, 0).UTC()})
-		if (err != nil) != (name == "trouble") {
+		if (err != nil) != (name == "trouble" || name == "refused") {
 			t.Errorf("saving %s: %v", name, err)
 		}
 		if err != nil {
@@ -359,6 +366,33 @@ func TestSave(t *testing.T) {
 		if ok != (want != "") || ok && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s is a saved plan: %t, %v", content, ok, err)
 		}
+	}
+}
+
+// Only what stands in the way and says what is lost can be overruled. It stands in the way no more then, and says that it did.
+func TestOverrule(t *testing.T) {
+	hard := plan.Problem{Host: "m1", Message: "it belongs to another cluster", Remedy: "Leave it", Blocks: true}
+	careful := plan.Problem{Host: "m1", Message: "left the cluster file", Careful: true}
+	for _, p := range []plan.Problem{hard, careful, {Message: "a note", Remedy: "Read it"}} {
+		if got := p.Overrule(); got != p || got.Overruled() {
+			t.Errorf("%+v becomes %+v", p, got)
+		}
+	}
+	want := plan.Problem{Message: refused.Message, Careful: true, Loss: refused.Loss}
+	if got := refused.Overrule(); got != want || !got.Overruled() || refused.Overruled() || got.Overrule() != got {
+		t.Errorf("%+v becomes %+v", refused, got)
+	}
+	of := func(problems ...plan.Problem) *plan.Plan {
+		return world{observed: map[string]plan.Observation{"m1": asItShallBe(), "m2": asItShallBe(), "m3": asItShallBe()}, problems: problems}.plan(t)
+	}
+	if p := of(careful, refused); !p.Blocked() || len(p.Overruled()) > 0 || p.BlockedHosts()[""] == "" {
+		t.Errorf("%+v", p.Problems)
+	}
+	if p := of(careful, want); p.Blocked() || len(p.Overruled()) != 1 || p.Overruled()[0] != want || len(p.BlockedHosts()) > 0 {
+		t.Errorf("%+v", p.Problems)
+	}
+	if p := of(hard, want); !p.Blocked() {
+		t.Error("what cannot be overruled does not stand in the way any more")
 	}
 }
 

@@ -98,7 +98,21 @@ type Problem struct {
 	Blocks bool `json:"blocks"`
 	// Careful says that it is what a plan does that deserves a second look: what is lost, or may be.
 	Careful bool `json:"careful,omitempty"`
+	// Loss says of what stands in the way what is lost if it is done all the same, as a sentence without its end. It is empty of what cannot be overruled, which is most: where the
+	// steps could not succeed, or nobody knows what would come of them.
+	Loss string `json:"loss,omitempty"`
 }
+
+// Overrule has what stands in the way deserve a second look instead, if what is lost by it is known; all else stays what it is.
+func (p Problem) Overrule() Problem {
+	if p.Blocks && p.Loss != "" {
+		p.Blocks, p.Careful, p.Remedy = false, true, ""
+	}
+	return p
+}
+
+// Overruled says that it would stand in the way if nobody had overruled it.
+func (p Problem) Overruled() bool { return p.Careful && p.Loss != "" }
 
 // harmless says that nothing can be done about it, and nothing has to be.
 func (p Problem) harmless() bool { return !p.Blocks && !p.Careful && p.Remedy == "" }
@@ -110,6 +124,12 @@ func (p Problem) String() string {
 	}
 	if p.Remedy != "" {
 		s += ". " + p.Remedy
+	}
+	switch {
+	case p.Overruled():
+		s += ". It is done all the same (--force): " + p.Loss
+	case p.Blocks && p.Loss != "":
+		s += ". \"kubewright apply --force\" does it all the same: " + p.Loss
 	}
 	return s
 }

@@ -14,6 +14,9 @@ import (
 
 // Guard says why members may not be started, so that no second cluster is ever made over one that lives or once lived. Members that are made of nothing form a new cluster by
 // themselves as soon as most of them agree: what was there before would be lost to it. hosts are those that answered, by name: of the file, and those that left it.
+//
+// None of it can be overruled (plan.Problem.Loss). To make members of nothing although others may live is a second cluster, whose price nobody can name; where a cluster lives without a
+// quorum, no member could come, since etcd changes nothing then. "etcd recover" is for that, and says what it loses itself.
 func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
 	g := guard{cluster: c, members: c.EtcdHosts(), hosts: hosts, dataDir: c.Etcd.DataDir}
 	if g.formed() {
@@ -109,14 +112,24 @@ func (g guard) living() []plan.Problem {
 		case f.Kubernetes.Formed || slices.Contains(g.initial(), h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: "the data of its etcd member is gone, and no member that has a quorum answers: one made of nothing would be of a second cluster",
-				Remedy:  "Bring the others back first; then it is taken out of the cluster and comes anew"})
+				Remedy:  "Bring the others back first; then it is taken out of the cluster and comes anew" + g.orRecover()})
 		default:
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: "it shall carry a member of etcd that the cluster does not have, and no member that has a quorum answers: members come only to one",
-				Remedy:  "Bring the others back first"})
+				Remedy:  "Bring the others back first" + g.orRecover()})
 		}
 	}
 	return problems
+}
+
+// orRecover names a host of the file that answers and has data of a member, of which the cluster can be made again if the others are lost for good; nothing if there is none.
+func (g guard) orRecover() string {
+	for _, h := range g.members {
+		if e := g.hosts[h.Name].Kubernetes.Etcd; e.Log && !e.Learner {
+			return fmt.Sprintf(". If they are gone for good, \"kubewright etcd recover --from %s\" goes on with what %s has", h.Name, h.Name)
+		}
+	}
+	return ""
 }
 
 // elsewhere is a host that left the cluster file and has a member with a quorum; empty if there is none.

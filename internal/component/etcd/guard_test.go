@@ -90,11 +90,36 @@ func TestGuard(t *testing.T) {
 				t.Fatalf("problems are\n%s\nwant %q", text(problems), c.want)
 			}
 			for i, p := range problems {
-				if !p.Blocks || p.Remedy == "" || !strings.HasPrefix(p.Host+": "+p.Message, c.want[i]) {
+				if !p.Blocks || p.Remedy == "" || p.Loss != "" || !strings.HasPrefix(p.Host+": "+p.Message, c.want[i]) {
 					t.Errorf("problem is\n%s\nwant %s", text(problems[i:i+1]), c.want[i])
 				}
 			}
 		})
+	}
+}
+
+// Without a quorum it is said from which host the cluster can be made again, if there is one.
+func TestGuardNamesRecovery(t *testing.T) {
+	lives, learner := host("authority", "data", "formed"), host("authority", "data", "formed")
+	learner.Kubernetes.Etcd.Learner = true
+	for _, c := range []struct {
+		name          string
+		cp1, cp2, cp3 facts.Host
+		want          string // how each remedy ends
+	}{
+		{"one has its data", host("formed"), lives, host(), `If they are gone for good, "kubewright etcd recover --from cp2" goes on with what cp2 has`},
+		{"one is a learner", learner, host("formed"), lives, `If they are gone for good, "kubewright etcd recover --from cp3" goes on with what cp3 has`},
+		{"none has data", host("formed"), host("formed"), host(), "anew"},
+	} {
+		problems := Guard(load(t, three, ""), map[string]facts.Host{"cp1": c.cp1, "cp2": c.cp2, "cp3": c.cp3})
+		if len(problems) == 0 {
+			t.Errorf("%s: nothing is refused", c.name)
+		}
+		for _, p := range problems {
+			if !strings.HasSuffix(p.Remedy, c.want) && !(c.want == "anew" && p.Remedy == "Bring the others back first") {
+				t.Errorf("%s: %s", c.name, p)
+			}
+		}
 	}
 }
 

@@ -353,7 +353,9 @@ func (p *quorumPath) note(at string) {
 	}
 }
 
-// problems say what is lost on the way, or what must not be.
+// problems say what is lost on the way, or what must not be. That a change would leave too few members cannot be overruled (plan.Problem.Loss), for it could not be made: without those that
+// do not answer etcd has no quorum to agree to the removal, so resource.EtcdMemberAbsent and etcd itself (mayRemoveMember in server/etcdserver/server.go of v3.7) refuse it, and by then the
+// host would have been drained and its API server ended for nothing. Nobody has to overrule it either: the members still have a quorum, by which those leave that never come back.
 func (p *quorumPath) problems() []plan.Problem {
 	switch {
 	case p.broken != "":

@@ -111,6 +111,9 @@ func story(m Membership) string {
 		if p.Blocks {
 			kind = "blocks"
 		}
+		if p.Loss != "" {
+			kind = "may be overruled"
+		}
 		fmt.Fprintf(&b, "%s: %s\n", kind, p)
 	}
 	return b.String()
