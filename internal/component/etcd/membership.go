@@ -48,7 +48,8 @@ type MembershipInput struct {
 	Left []string
 	// Stopped is what has to have come true before the member of a host that answers may leave: its API server asks it; may be nil.
 	Stopped func(host string) []plan.Condition
-	// Well is what has to have come true before another member may be told to be elsewhere than the one of a host; may be nil. Between that and its start at the new address a member is cut off.
+	// Well is what has to have come true for the member of a host to be well; may be nil. Members wait for that of others that are told to be elsewhere: until they are started there, they are
+	// cut off.
 	Well func(host string) []plan.Condition
 }
 
@@ -261,9 +262,12 @@ func (m *membership) leaves(host string, is facts.EtcdMember) {
 }
 
 func (m *membership) moves(h v1alpha1.Host) {
-	var requires []plan.Condition
-	if m.moved != "" && m.Well != nil {
-		requires = m.Well(m.moved)
+	requires, silent := m.enoughWithout(h.Name)
+	if len(silent) > 0 {
+		m.Problems = append(m.Problems, plan.Problem{Host: h.Name, Blocks: true,
+			Message: fmt.Sprintf("its member of etcd is to be at another address, and while it moves etcd would have no quorum: %s not answer", do(silent)),
+			Remedy:  "Bring back who does not answer or, if that never comes back, take it out of the file first"})
+		return
 	}
 	m.moved = h.Name
 	done := m.step("etcd member "+h.Name+" moves", "", requires, resource.EtcdMember{Servers: m.servers(), Name: h.Name, PeerURL: peerURL(h)})
@@ -274,6 +278,36 @@ func (m *membership) moves(h v1alpha1.Host) {
 			m.listed[i].PeerURLs = []string{peerURL(h)}
 		}
 	}
+}
+
+// enoughWithout is what a member waits for that is about to be cut off for a while: the one that was moved before it and, if those that are well are no quorum without it, all that are not.
+// Those of them that do not answer cannot be waited for.
+func (m *membership) enoughWithout(host string) (requires []plan.Condition, silent []string) {
+	if m.Well == nil {
+		return nil, nil
+	}
+	if m.moved != "" {
+		requires = m.Well(m.moved)
+	}
+	members, well, unwell := m.Cluster.EtcdHosts(), 0, []string{}
+	for _, h := range members {
+		switch f, answered := m.Hosts[h.Name]; {
+		case h.Name == host:
+		case f.Kubernetes.Etcd.Quorum:
+			well++
+		case !answered:
+			silent = append(silent, h.Name)
+		case h.Name != m.moved:
+			unwell = append(unwell, h.Name)
+		}
+	}
+	if well > len(members)/2 {
+		return requires, nil
+	}
+	for _, other := range unwell {
+		requires = append(requires, m.Well(other)...)
+	}
+	return requires, silent
 }
 
 func (m *membership) comes(h v1alpha1.Host) {
