@@ -35,7 +35,8 @@ const (
 //     (ReadIdleTimeout of HTTP/2 in k8s.io/apimachinery/pkg/util/net).
 //   - A server that is found dead loses its connections at once. Clients would take up to 45 s to find out.
 //   - A server has 1 s to take a connection (5 s there): who loses its power takes none, and is noticed after 3 of those.
-//   - What is reloaded ends connections that are left after 5 minutes, with which the old process would stay for as long as a kubelet runs.
+//   - What is reloaded ends connections that are left after 30 s. The old process asks no server any more whether it is well, so who is connected through it would not be cut off from one that
+//     dies or whose etcd does; and it would stay for as long as a kubelet runs.
 //
 // How many connections there may be is Kubespray's.
 func haproxyConfig(c *cluster.Cluster) string {
@@ -47,7 +48,7 @@ func haproxyConfig(c *cluster.Cluster) string {
 	line("    log stdout format short daemon notice")
 	line("    maxconn 4000")
 	line("    nbthread 1")
-	line("    hard-stop-after 5m")
+	line("    hard-stop-after 30s")
 	line("\ndefaults")
 	line("    mode tcp")
 	line("    option tcplog")
