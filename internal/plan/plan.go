@@ -243,6 +243,9 @@ func compare(s Step, all Observation) StepChange {
 		c.Changes = append(c.Changes, ResourceChange{Resource: id, Action: action, Changes: changes})
 	}
 	for _, p := range s.Ensures {
+		if f, ok := p.(resource.Follower); ok && changed[f.Follows()] {
+			continue // or every member of a group would count as not well, and be worked on at once
+		}
 		if why, bad := all.Unwell[p.ID().String()]; bad {
 			c.Unwell = append(c.Unwell, Remark{p.ID(), why})
 		}

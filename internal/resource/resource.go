@@ -156,6 +156,12 @@ type Probe interface {
 	Check(ctx context.Context, env *Env) (why string, err error)
 }
 
+// Follower is a probe that cannot hold before a resource is as it shall be. While that is still to be changed, it says nothing of whether what runs until then is well.
+type Follower interface {
+	// Follows names the resource.
+	Follows() ID
+}
+
 // Curable is a probe that knows what helps if waiting does not.
 type Curable interface {
 	// Cure is applied once when it has not come true for a while.

@@ -19,6 +19,8 @@ type StaticPodRuns struct {
 	Digest string `json:"digest"`
 	// Socket is where the container runtime listens: "unix:///run/containerd/containerd.sock".
 	Socket string `json:"socket"`
+	// Manifest is the path of the manifest: "/etc/kubernetes/manifests/etcd.yaml".
+	Manifest string `json:"manifest"`
 }
 
 // ManifestAnnotation is the annotation of static Pods that says which manifest they come from.
@@ -34,7 +36,12 @@ const staticPodLine = 300
 func (p StaticPodRuns) ID() ID { return ID{"static-pod", p.Name} }
 
 // Cure is that the kubelet is helped to start it.
-func (p StaticPodRuns) Cure() Resource { return StaticPodStarted(p) }
+func (p StaticPodRuns) Cure() Resource {
+	return StaticPodStarted{Name: p.Name, Digest: p.Digest, Socket: p.Socket}
+}
+
+// Follows is the manifest: as long as that is another, so is the Pod.
+func (p StaticPodRuns) Follows() ID { return ID{"file", p.Manifest} }
 
 // Check asks the container runtime.
 func (p StaticPodRuns) Check(ctx context.Context, env *Env) (string, error) {

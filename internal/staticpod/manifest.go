@@ -43,5 +43,5 @@ func Manifest(pod corev1.Pod, socket string, reads ...string) (resource.File, re
 	}
 	f := resource.NewFile(path.Join(Dir, pod.Name+".yaml"), string(b))
 	f.Mode, f.ShowMasked, f.Disturbs = 0o600, true, true
-	return f, resource.StaticPodRuns{Name: pod.Name, Digest: digest, Socket: socket}, nil
+	return f, resource.StaticPodRuns{Name: pod.Name, Digest: digest, Socket: socket, Manifest: f.Path}, nil
 }
