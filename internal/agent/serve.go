@@ -685,7 +685,6 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) (err error) {
 			}
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: Begin})
-		_, ofCluster := each.(resource.OfCluster)
 		before, changed, err := a.applyResource(env, each, st.resources, boot)
 		env.Progress = nil
 		close(messages)
@@ -693,7 +692,7 @@ func (a *agent) apply(r *applyRequest, s grpc.ServerStream) (err error) {
 		if err != nil {
 			return explainError(fmt.Errorf("%s: %w", id, err))
 		}
-		if !changed && !ofCluster {
+		if !changed && resource.Remembered(each) {
 			found = append(found, foundResource{each, before})
 		}
 		_ = s.SendMsg(&Progress{Resource: id, Phase: End, Changed: changed})
@@ -718,7 +717,7 @@ func (a *agent) applyResource(env *resource.Env, r resource.Resource, step []res
 	if !differs && len(pending) == 0 {
 		return before, false, nil
 	}
-	if _, ofCluster := r.(resource.OfCluster); !ofCluster {
+	if resource.Remembered(r) {
 		if err := a.owned.add(r, before); err != nil {
 			return before, false, fmt.Errorf("remembering what was there before: %w", err)
 		}

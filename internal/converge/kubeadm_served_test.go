@@ -65,7 +65,7 @@ func (s *served) toThis(t *testing.T, r resource.Resource) resource.Resource {
 		s.refs = append(s.refs, kube.Ref{APIVersion: "v1", Kind: "Node", Name: r.Name})
 		r.API = at(r.API)
 		return r
-	case resource.KubeObjects, resource.UnitStopped: // take away what was there before, and here was nothing
+	case resource.KubeObjects: // takes away
 		return nil
 	}
 	t.Fatalf("what becomes of %s is not known here", r.ID())

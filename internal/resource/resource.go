@@ -56,6 +56,19 @@ type OfCluster interface {
 	OfCluster()
 }
 
+// Passing is a resource that is the machine's, and leaves nothing to put back: that something ended, or was started.
+type Passing interface {
+	// Passing says so.
+	Passing()
+}
+
+// Remembered says whether a machine remembers a resource, so as to undo it.
+func Remembered(r Resource) bool {
+	_, cluster := r.(OfCluster)
+	_, passing := r.(Passing)
+	return !cluster && !passing
+}
+
 // Triggered is a resource that takes effect of others only when it is applied after them: a unit that reads a file when it starts.
 type Triggered interface {
 	// TriggeredBy are resources of the same step. When one of them changes, this one has to be applied.

@@ -23,8 +23,8 @@ const aside = ".aside-"
 // ID is the path.
 func (d SetAside) ID() ID { return ID{"set-aside", d.Path} }
 
-// OfCluster says that the machine does not remember it: it is not put back.
-func (d SetAside) OfCluster() {}
+// Passing says that the machine does not remember it: it is not put back.
+func (d SetAside) Passing() {}
 
 // Observe finds whether something is "there" that has to go. It is Present whatever it finds.
 func (d SetAside) Observe(_ context.Context, env *Env) (Observed, error) {

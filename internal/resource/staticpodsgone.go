@@ -33,8 +33,8 @@ const (
 // ID has the names.
 func (p StaticPodsGone) ID() ID { return ID{"static-pods-gone", strings.Join(p.Names, ",")} }
 
-// OfCluster says that the machine does not remember it: there is nothing to put back.
-func (p StaticPodsGone) OfCluster() {}
+// Passing says that the machine does not remember it: there is nothing to put back.
+func (p StaticPodsGone) Passing() {}
 
 func (p StaticPodsGone) manifest(name string) string { return path.Join(p.Dir, name+".yaml") }
 

@@ -26,8 +26,8 @@ const startTime = 75 * time.Second
 // ID names the Pod.
 func (p StaticPodStarted) ID() ID { return ID{"static-pod-started", p.Name} }
 
-// OfCluster says that the machine does not remember it: there is nothing to put back.
-func (p StaticPodStarted) OfCluster() {}
+// Passing says that the machine does not remember it: there is nothing to put back.
+func (p StaticPodStarted) Passing() {}
 
 // Observe finds whether it is "started". It is Present whatever it finds.
 func (p StaticPodStarted) Observe(ctx context.Context, env *Env) (Observed, error) {

@@ -14,8 +14,8 @@ type UnitStopped struct {
 // ID is the unit's name.
 func (u UnitStopped) ID() ID { return ID{"unit-stopped", u.Name} }
 
-// OfCluster says that the machine does not remember it: there is nothing to put back.
-func (u UnitStopped) OfCluster() {}
+// Passing says that the machine does not remember it: there is nothing to put back.
+func (u UnitStopped) Passing() {}
 
 // Observe asks systemd.
 func (u UnitStopped) Observe(ctx context.Context, env *Env) (Observed, error) {
