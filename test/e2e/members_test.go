@@ -24,19 +24,21 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/plan"
 )
 
 // TestMembersComeAndGo changes which hosts a cluster of three control planes and two workers is made of, while a client writes to its API by a worker's balancer and another asks a Service of
-// two replicas: the first control plane leaves and another comes, in one go; the one whose member leads loses its power and is replaced; the data of a member is lost; a worker loses its power. What the clients
+// two replicas: a flag of API servers changes; the first control plane leaves and another comes, in one go; the one whose member leads loses its power and is replaced; the data of a member is lost; a worker loses its power. What the clients
 // saw is printed. No write that was acknowledged is missing, and the plan is empty at the end. With -long, there are five control planes for a while, two hosts change roles, and in the end most
 // members are lost for good and the cluster is recovered from the one that is left.
 func TestMembersComeAndGo(t *testing.T) {
 	f := newFixture(t, "members")
 	f.machines(t, "up", "--count", "6")
 	o := newOperator(t, f, "")
+	flags := ""
 	cluster := func(planes, workers string) {
-		o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileOf(t, planes, workers))
+		o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileOf(t, planes, workers)+flags)
 	}
 	cluster("m1 m2 m3", "m4 m5")
 	o.must(t, "apply", "--yes")
@@ -51,6 +53,14 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Logf("%s: %.0f s; API: %s; Service: %s", what, time.Since(start).Seconds(), writer.end(), asker.end())
 	}
 	apply := func() string { t.Helper(); return o.must(t, "apply", "--yes") }
+	change("a flag of the API servers changes", func() {
+		flags = "apiServer: {extraArgs: {event-ttl: 2h}}\n"
+		cluster("m1 m2 m3", "m4 m5")
+		o.oneAfterTheOther(t, "control plane", 3)
+	})
+	if _, failed := writer.counts(); failed > 0 {
+		t.Errorf("%d requests failed while API servers were restarted one after the other", failed)
+	}
 	kube := func(on, args string) string { t.Helper(); return o.on(t, on, kubectl+args) }
 
 	change("the first control plane leaves, another comes", func() {
@@ -169,6 +179,37 @@ func TestMembersComeAndGo(t *testing.T) {
 	o.planEmpty(t)
 	if lost := writer.missing(t); len(lost) > 0 {
 		t.Errorf("after the recovery, %d of %d acknowledged writes are missing", len(lost), writer.acknowledged)
+	}
+}
+
+// oneAfterTheOther applies, and looks that a step is done on so many hosts, and on none while it is being done on another.
+func (o operator) oneAfterTheOther(t *testing.T, step string, hosts int) {
+	t.Helper()
+	s := o.start(t, "apply", "--yes", "--output", "json")
+	defer func() { _ = s.cmd.Process.Kill() }()
+	done, at := []string{}, ""
+	for {
+		v, more := s.until(func(v event.Event) bool {
+			return v.Step == step && (v.Kind == event.StepStarted || v.Kind == event.StepDone)
+		})
+		if !more {
+			break
+		}
+		switch v.Kind {
+		case event.StepStarted:
+			if at != "" {
+				t.Errorf("%s begins on %s while it is being done on %s", step, v.Host, at)
+			}
+			at = v.Host
+		case event.StepDone:
+			done, at = append(done, v.Host), ""
+		}
+	}
+	if code := s.end(); code != 0 {
+		t.Fatalf("apply exits with %d:\n%s", code, s.stderr.String())
+	}
+	if len(done) != hosts {
+		t.Errorf("%s was done on %q; want %d hosts", step, done, hosts)
 	}
 }
 
@@ -363,6 +404,13 @@ func (c *client) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gap, c.done, c.failed, c.why, c.last = 0, 0, 0, "", time.Now()
+}
+
+// counts are what went well and what failed since begin.
+func (c *client) counts() (done, failed int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done, c.failed
 }
 
 // end says how it went since begin.
