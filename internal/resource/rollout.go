@@ -11,7 +11,8 @@ import (
 	"github.com/kubewright/kubewright/internal/kube"
 )
 
-// Rollout asks whether a Deployment, DaemonSet or StatefulSet runs as it was applied last. At most so many Pods of a DaemonSet may be missing as there are nodes that are not ready.
+// Rollout asks whether a Deployment, DaemonSet or StatefulSet runs as it was applied last. At most so many Pods of a DaemonSet may be missing as there are nodes that are not ready; of others, those
+// may be that are on nodes nobody hears of, if one is available: Kubernetes itself takes them to be lost after 5 minutes only, and who applies while a host is dead need not wait for that.
 type Rollout struct {
 	API       API    `json:"api"`
 	Kind      string `json:"kind"`
@@ -48,35 +49,50 @@ func (p Rollout) Check(ctx context.Context, env *Env) (string, error) {
 	if why == "" {
 		return "", nil
 	}
-	if p.Kind == "DaemonSet" {
-		nodes, err := c.List(limited, nodeRef(""), "")
-		if err != nil {
-			return unanswered(ctx, err)
-		}
-		unready := int64(0)
-		for _, n := range nodes {
-			if ok, _ := nodeReady(&n); !ok {
-				unready++
-			}
-		}
-		if rolledOut(u, unready) == "" {
+	nodes, err := c.List(limited, nodeRef(""), "")
+	if err != nil {
+		return unanswered(ctx, err)
+	}
+	// What keeps a Pod helps to understand; without it, the numbers have to do.
+	pods, err := podsOf(limited, c, u)
+	if err == nil || p.Kind == "DaemonSet" {
+		if missing := excused(p.Kind, nodes, pods); missing > 0 && rolledOut(u, missing) == "" {
 			return "", nil
 		}
 	}
 	why = fmt.Sprintf("%s: %s", p.ref(), why)
-	// What keeps a Pod helps to understand; without it, the numbers have to do.
-	pods, err := podsOf(limited, c, u)
-	if err != nil {
-		return why, nil
-	}
 	if trouble := podTrouble(pods); trouble != "" {
 		why += "; " + trouble
 	}
 	return why, nil
 }
 
+// excused is how many Pods may be missing for what their nodes are.
+func excused(kind string, nodes, pods []unstructured.Unstructured) int64 {
+	n := int64(0)
+	if kind == "DaemonSet" {
+		for _, node := range nodes {
+			if ok, _ := nodeReady(&node); !ok {
+				n++
+			}
+		}
+		return n
+	}
+	silent := map[string]bool{}
+	for _, node := range nodes {
+		status, _, _ := condition(&node, "Ready")
+		silent[node.GetName()] = status == "Unknown"
+	}
+	for _, pod := range pods {
+		if on, _, _ := unstructured.NestedString(pod.Object, "spec", "nodeName"); silent[on] && pod.GetDeletionTimestamp() == nil {
+			n++
+		}
+	}
+	return min(n, int64(len(pods))-1)
+}
+
 // rolledOut says what lacks until what was applied last runs everywhere, as kubectl rollout status does (k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go). So many
-// Pods of a DaemonSet may be missing.
+// Pods may be missing.
 func rolledOut(u *unstructured.Unstructured, missing int64) string {
 	number := func(fields ...string) int64 {
 		n, _, _ := unstructured.NestedInt64(u.Object, fields...)

@@ -53,6 +53,9 @@ func TestRollout(t *testing.T) {
 		pod        = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: p1, labels: {app: b}}, spec: {nodeName: m1}, status: "
 		other      = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: p0, labels: {app: c}}, status: {phase: Failed, reason: Theirs}}"
 		silent     = aNode
+		lost       = `{apiVersion: v1, kind: Node, metadata: {name: m2}, status: {conditions: [{type: Ready, status: Unknown, reason: NodeStatusUnknown}]}}`
+		there      = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: p1, labels: {app: b}}, spec: {nodeName: m1}}"
+		gone       = "{apiVersion: v1, kind: Pod, metadata: {namespace: a, name: p2, labels: {app: b}}, spec: {nodeName: m2}}"
 	)
 	for _, c := range []struct {
 		name, kind string
@@ -83,6 +86,13 @@ func TestRollout(t *testing.T) {
 		{"not there", "DaemonSet", []string{daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 3, numberAvailable: 2}}"}, "DaemonSet a/b: 2 of 3 Pods are available"},
 		{"not where nodes are not ready", "DaemonSet", []string{daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 3, numberAvailable: 2}}", silent}, ""},
 		{"nor elsewhere", "DaemonSet", []string{daemonSet + "{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 3, numberAvailable: 1}}", silent}, "DaemonSet a/b: 1 of 3 Pods are available"},
+		{"not on a node that nobody hears of", "Deployment", []string{deployment + "{observedGeneration: 2, updatedReplicas: 2, replicas: 2, availableReplicas: 1}}", lost, there, gone}, ""},
+		{"one has to be available", "Deployment", []string{deployment + "{observedGeneration: 2, updatedReplicas: 2, replicas: 2}}", lost, there, gone},
+			"Deployment a/b: 0 of 2 Pods are available; Pod p1 on m1: its kubelet has said nothing yet"},
+		{"all on one that nobody hears of", "Deployment", []string{deployment + "{observedGeneration: 2, updatedReplicas: 2, replicas: 2}}", lost, gone},
+			"Deployment a/b: 0 of 2 Pods are available; Pod p2 on m2: its kubelet has said nothing yet"},
+		{"missing elsewhere", "Deployment", []string{deployment + "{observedGeneration: 2, updatedReplicas: 2, replicas: 2, availableReplicas: 1}}", lost, there},
+			"Deployment a/b: 1 of 2 Pods are available; Pod p1 on m1: its kubelet has said nothing yet"},
 		{"one by default", "StatefulSet", []string{"{apiVersion: apps/v1, kind: StatefulSet, metadata: {namespace: a, name: b}, status: {updatedReplicas: 1}}"}, "StatefulSet a/b: 0 of 1 Pods are available"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
