@@ -346,7 +346,7 @@ spec:
   ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
 `
 
-// client does something again and again, and notes how it went.
+// client does something again and again, and notes how it went. It does not wait for what it did before: one that hangs is one that hangs, and says nothing of those who come after it.
 type client struct {
 	do     func(ctx context.Context, n int) error
 	cancel context.CancelFunc
@@ -356,7 +356,8 @@ type client struct {
 	acknowledged int
 	names        []string // of what was acknowledged
 	last         time.Time
-	gap          time.Duration
+	gap          time.Duration // the longest time in which nothing was acknowledged
+	slowest      time.Duration // that was acknowledged
 	done, failed int
 	why          string
 }
@@ -369,13 +370,14 @@ func (c *client) run(ctx context.Context, every, within time.Duration) {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for n := 0; ; n++ {
-			limited, cancel := context.WithTimeout(ctx, within)
-			err := c.do(limited, n)
-			cancel()
-			if ctx.Err() != nil {
-				return
-			}
-			c.note(n, err)
+			c.owned.Go(func() {
+				start := time.Now()
+				limited, cancel := context.WithTimeout(ctx, within)
+				defer cancel()
+				if err := c.do(limited, n); ctx.Err() == nil {
+					c.note(n, time.Since(start), err)
+				}
+			})
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -385,7 +387,7 @@ func (c *client) run(ctx context.Context, every, within time.Duration) {
 	})
 }
 
-func (c *client) note(n int, err error) {
+func (c *client) note(n int, took time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -396,14 +398,14 @@ func (c *client) note(n int, err error) {
 	c.done++
 	c.acknowledged++
 	c.names = append(c.names, writeName(n))
-	c.gap = max(c.gap, time.Since(c.last))
+	c.gap, c.slowest = max(c.gap, time.Since(c.last)), max(c.slowest, took)
 	c.last = time.Now()
 }
 
 func (c *client) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gap, c.done, c.failed, c.why, c.last = 0, 0, 0, "", time.Now()
+	c.gap, c.slowest, c.done, c.failed, c.why, c.last = 0, 0, 0, 0, "", time.Now()
 }
 
 // counts are what went well and what failed since begin.
@@ -417,7 +419,7 @@ func (c *client) counts() (done, failed int) {
 func (c *client) end() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := fmt.Sprintf("longest gap %.1f s, %d of %d failed", max(c.gap, time.Since(c.last)).Seconds(), c.failed, c.done+c.failed)
+	s := fmt.Sprintf("longest gap %.1f s, the slowest request %.1f s, %d of %d failed", max(c.gap, time.Since(c.last)).Seconds(), c.slowest.Seconds(), c.failed, c.done+c.failed)
 	if c.why != "" {
 		s += " (the last: " + c.why + ")"
 	}
