@@ -382,11 +382,17 @@ func (o operator) secrets(t *testing.T, said string) {
 // ready waits until the cluster is whole, as after a power cut, without anybody's doing: all API servers are ready, then all nodes, and the plan is empty.
 func (o operator) ready(t *testing.T) {
 	t.Helper()
+	o.readyWith(t, len(o.names(t)))
+}
+
+// readyWith is the same where not all machines are nodes.
+func (o operator) readyWith(t *testing.T, nodes int) {
+	t.Helper()
 	start := time.Now()
 	for _, m := range []string{"m1", "m2", "m3"} {
 		o.eventuallyOn(t, m, "the API server of "+m, kubectl+"--server=https://"+o.address(t, m)+":6443 get --raw /readyz", "ok")
 	}
-	o.eventually(t, "all nodes to be ready", kubectl+"get nodes --no-headers | grep -cw Ready", fmt.Sprint(len(o.names(t))))
+	o.eventually(t, "all nodes to be ready", kubectl+"get nodes --no-headers | grep -cw Ready", fmt.Sprint(nodes))
 	o.planEmpty(t)
 	t.Logf("%5.1fs  until the cluster is whole", time.Since(start).Seconds())
 }
