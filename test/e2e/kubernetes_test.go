@@ -201,14 +201,14 @@ spec:
         readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
 `
 
-// workloads proves that the cluster carries what users run: Pods that reach each other, Services, names, logs, exec, port-forward, metrics, rollouts.
-func (o operator) workloads(t *testing.T, workers ...string) {
+// connected puts two Pods and a Service on two workers, and looks that these reach each other by all that Kubernetes knows them as. Of each Pod, it returns name, address and node.
+func (o operator) connected(t *testing.T, workers ...string) (pods []string) {
 	t.Helper()
 	image := o.agnhost(t, workers...)
 	o.on(t, "m1", "cat >/root/workload.yaml <<'END'\n"+strings.ReplaceAll(workload, "IMAGE", image)+"END\n"+kubectl+"apply -f /root/workload.yaml")
 	o.kube(t, "rollout status deployment/web --timeout=90s")
 	o.kube(t, "rollout status statefulset/numbered --timeout=90s")
-	pods := strings.Fields(o.kube(t, `get pods -l app=web -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.podIP}{" "}{.spec.nodeName}{"\n"}{end}'`))
+	pods = strings.Fields(o.kube(t, `get pods -l app=web -o jsonpath='{range .items[*]}{.metadata.name}{" "}{.status.podIP}{" "}{.spec.nodeName}{"\n"}{end}'`))
 	if len(pods) != 6 || pods[2] == pods[5] {
 		t.Fatalf("the Pods are %q; want two on different nodes", pods)
 	}
@@ -224,6 +224,13 @@ func (o operator) workloads(t *testing.T, workers ...string) {
 			t.Errorf("a Pod does not reach %s: %s", what, got)
 		}
 	}
+	return pods
+}
+
+// workloads proves that the cluster carries what users run: Pods that reach each other, Services, names, logs, exec, port-forward, metrics, rollouts.
+func (o operator) workloads(t *testing.T, workers ...string) {
+	t.Helper()
+	pods := o.connected(t, workers...)
 	for _, m := range o.names(t) {
 		wait(t, "the NodePort of "+m, func(ctx context.Context) error {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.address(t, m)+":30080/hostname", nil)
