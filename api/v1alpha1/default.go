@@ -61,7 +61,7 @@ func (c *Cluster) setDefaults() {
 // setKubernetesDefaults are those of what runs on hosts.
 func (c *Cluster) setKubernetesDefaults() {
 	c.Endpoint.Kind = cmp.Or(c.Endpoint.Kind, LocalEndpoint)
-	c.Endpoint.Name = cmp.Or(c.Endpoint.Name, "api."+c.Name+".internal")
+	c.Endpoint.Name = cmp.Or(c.Endpoint.Name, c.Endpoint.ownName(), "api."+c.Name+".internal")
 	n := &c.Network
 	if len(n.PodRanges) == 0 {
 		n.PodRanges = []string{"10.244.0.0/16"}
@@ -84,6 +84,9 @@ func (c *Cluster) setKubernetesDefaults() {
 	e.CompactionRetention = cmp.Or(e.CompactionRetention, map[string]string{"periodic": "8h", "revision": "10000"}[e.CompactionMode])
 	e.DataDir = cmp.Or(e.DataDir, "/var/lib/etcd")
 	c.APIServer.Port = cmp.Or(c.APIServer.Port, 6443)
+	if c.Endpoint.Kind == ExternalEndpoint {
+		c.Endpoint.Port = cmp.Or(c.Endpoint.Port, c.APIServer.Port)
+	}
 	c.KubeProxy.Mode = cmp.Or(c.KubeProxy.Mode, NFTables)
 	c.Kubelet.MaxPods = cmp.Or(c.Kubelet.MaxPods, 110)
 	c.Certificates.Algorithm = cmp.Or(c.Certificates.Algorithm, ECDSAP256)
@@ -98,6 +101,14 @@ func (c *Cluster) setKubernetesDefaults() {
 	c.Audit.MaxSize = cmp.Or(c.Audit.MaxSize, 100)
 	c.Addons.CoreDNS.Replicas = cmp.Or(c.Addons.CoreDNS.Replicas, min(2, c.nodes()))
 	c.Addons.MetricsServer.Replicas = cmp.Or(c.Addons.MetricsServer.Replicas, 1)
+}
+
+// ownName is the DNS name of an external balancer that nodes are led to; empty if it has none, or they are not.
+func (e Endpoint) ownName() string {
+	if _, err := netip.ParseAddr(e.Address); err == nil || e.Kind != ExternalEndpoint || e.Local {
+		return ""
+	}
+	return e.Address
 }
 
 // nodes is how many hosts become nodes.

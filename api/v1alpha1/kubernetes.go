@@ -7,15 +7,24 @@ type EndpointKind string
 const (
 	// LocalEndpoint is a balancer on loopback of each worker, and its own API server on each control plane.
 	LocalEndpoint EndpointKind = "local"
+	// ExternalEndpoint is a balancer of the user's, at an address of its own.
+	ExternalEndpoint EndpointKind = "external"
 )
 
 // Endpoint is where the API is found: a DNS name that stays for the life of the cluster, with the port of the API servers.
 type Endpoint struct {
-	// Kind is local (default): each worker has a balancer of its own on loopback, each control plane asks its own API server.
+	// Kind is local (default): each worker has a balancer of its own on loopback. Or external: a balancer of yours is in front of all API servers, and "kubewright endpoint config" prints a
+	// configuration for it. Each control plane asks its own API server, whatever the kind.
 	Kind EndpointKind `json:"kind,omitempty"`
-	// Name that hosts know the API by, a DNS name that they resolve in /etc/hosts; api.NAME.internal by default, NAME being the cluster's. It is in certificates and
-	// cannot be changed later.
+	// Name that hosts know the API by, a DNS name that they resolve in /etc/hosts; api.NAME.internal by default, NAME being the cluster's, or the address if that is a DNS name to which nodes are led. It
+	// is in certificates and cannot be changed later.
 	Name string `json:"name,omitempty"`
+	// Address of an external balancer: an IP address, or a DNS name. People's kubeconfigs lead there, and workers' too unless local is true. It is in certificates, and can be changed later.
+	Address string `json:"address,omitempty"`
+	// Port of an external balancer; that of API servers by default. With another one local has to be true: nodes know the API by one name and one port.
+	Port int `json:"port,omitempty"`
+	// Local has each worker have a balancer of its own besides: then only people are led to the address. Without effect for the kind local, which is that already; false by default.
+	Local bool `json:"local,omitempty"`
 }
 
 // Plugin is a network plugin.

@@ -31,7 +31,7 @@ func (v *validation) checkKubernetes(stated *Cluster) {
 	c := &whole
 	v.matches("kubernetesVersion", c.KubernetesVersion, versionForm, "a version such as v1.37.1")
 	v.checkNumbers(stated)
-	v.checkEndpoint(c.Endpoint)
+	v.checkEndpoint(c)
 	v.checkNetwork(c)
 	v.checkEtcd(c)
 	v.checkAPIServer(c)
@@ -53,25 +53,13 @@ func (v *validation) checkNumbers(c *Cluster) {
 	v.between("network.flannel.port", c.Network.Flannel.Port, 1, 65535)
 	v.between("network.mtu", c.Network.MTU, 576, 65535)
 	v.between("apiServer.port", c.APIServer.Port, 1, 65535)
+	v.between("endpoint.port", c.Endpoint.Port, 1, 65535)
 	v.between("kubelet.maxPods", c.Kubelet.MaxPods, 1, mostPods)
 	v.between("audit.maxAge", c.Audit.MaxAge, 1, 3650)
 	v.between("audit.maxBackup", c.Audit.MaxBackup, 1, 1000)
 	v.between("audit.maxSize", c.Audit.MaxSize, 1, 10000)
 	v.between("addons.coreDNS.replicas", c.Addons.CoreDNS.Replicas, 1, 100)
 	v.between("addons.metricsServer.replicas", c.Addons.MetricsServer.Replicas, 1, 100)
-}
-
-func (v *validation) checkEndpoint(e Endpoint) {
-	oneOf(v, "endpoint.kind", e.Kind, LocalEndpoint)
-	const field, want = "endpoint.name", "a DNS name with a dot, such as api.prod.internal"
-	last := e.Name[strings.LastIndex(e.Name, ".")+1:]
-	switch {
-	case !v.stated(field) && v.hasProblem("name"): // which it is made of
-	case len(e.Name) > 253 || !dnsName().MatchString(e.Name) || last == e.Name || strings.Trim(last, "0123456789") == "":
-		v.say(field, want, "%q cannot be meant", e.Name)
-	case slices.ContainsFunc(v.hosts, func(h Host) bool { return h.Name == e.Name || h.Address == e.Name }):
-		v.say(field, "a name of its own", "%s is a host", e.Name)
-	}
 }
 
 func (v *validation) checkEtcd(c *Cluster) {

@@ -21,7 +21,7 @@ import (
 const repository = "../.."
 
 // needNothing are the commands that need no machines: what pages say of them is really run. A command belongs to the longest beginning of it that stands here or below.
-var needNothing = []string{"bundle list", "completion", "explain", "help", "init", "node add", "node remove", "node replace", "runs", "schema", "size", "validate"}
+var needNothing = []string{"bundle list", "completion", "endpoint config", "explain", "help", "init", "node add", "node remove", "node replace", "runs", "schema", "size", "validate"}
 
 // needMachines are all others, with the test in test/e2e that runs them.
 var needMachines = []struct{ command, test string }{
@@ -228,7 +228,7 @@ func TestDocumentedCommands(t *testing.T) {
 // execute runs a command that needs nothing but, perhaps, the cluster file that it looks at.
 func execute(t *testing.T, c shellCommand, words []string, example string) {
 	t.Helper()
-	if words[0] == "validate" || words[0] == "node" {
+	if slices.Contains([]string{"endpoint", "node", "validate"}, words[0]) {
 		file := "cluster.yaml"
 		if words[0] == "validate" && len(words) > 1 && !strings.HasPrefix(words[1], "-") {
 			file = words[1]

@@ -20,7 +20,7 @@ func newJoinCommand(components Components) *cobra.Command {
 		Long: `Has the cluster know a new token, for a limited time, and prints the line of kubeadm by which a machine joins as a worker that Kubewright knows nothing of. FILE is the cluster file,
 cluster.yaml by default. Hosts of the cluster file need none of this: apply joins them.
 
-On standard output stands that line alone. What it needs before is on standard error: a line in its /etc/hosts, since no name server knows the endpoint. Further needs, and what is not done for
+On standard output stands that line alone. What it needs before is on standard error: a line in its /etc/hosts, unless name servers know the endpoint. Further needs, and what is not done for
 such a machine, stand in docs/operating.md.
 
 Until it ends, whoever has the token can have a certificate in the name of any node. "kubeadm token list" on a control plane shows which there are, and "kubeadm token delete" takes one away. The token is
@@ -46,7 +46,10 @@ written into no log and no record here.`,
 			}
 			w.Close()
 			if f.output == "text" {
-				fmt.Fprintf(c.ErrOrStderr(), "# The machine needs this line in its /etc/hosts before:\n# %s\n# The token ends at %s.\n", j.Hosts, j.Until.Format(time.RFC3339))
+				if j.Hosts != "" {
+					fmt.Fprintf(c.ErrOrStderr(), "# The machine needs this line in its /etc/hosts before:\n# %s\n", j.Hosts)
+				}
+				fmt.Fprintf(c.ErrOrStderr(), "# The token ends at %s.\n", j.Until.Format(time.RFC3339))
 			}
 			return f.answer(c, j, true, func(out io.Writer) error {
 				_, err := fmt.Fprintln(out, j.Command)

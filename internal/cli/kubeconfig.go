@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,8 +48,8 @@ its name and its groups (kubectl create rolebinding). system:masters is refused 
 A certificate cannot be taken back before its time is over. --ttl is 24h by default, 10m at least, and at most what the controller manager signs for (a year, unless
 controllerManager.extraArgs says something else with cluster-signing-duration).
 
-The kubeconfig leads to the address of the first control plane that answers, as the cluster file has it. --server names another one, such as that of your own load balancer: it has to be in the
-certificates of API servers, where apiServer.extraSANs in the cluster file puts it.
+The kubeconfig leads to endpoint.address of the cluster file, or if there is none to the address of the first control plane that answers, as the file has it. --server names another one: it has to be
+in the certificates of API servers, where apiServer.extraSANs in the cluster file puts it.
 
 With --merge cluster, user and context go into the file that kubectl uses ($KUBECONFIG, or ~/.kube/config), beside what it holds, and the context becomes the current one.`,
 		Example: `  kubewright kubeconfig > prod.kubeconfig
@@ -152,7 +153,7 @@ func certified(c *cluster.Cluster, server string) bool {
 	if err != nil {
 		return false
 	}
-	names := slices.Concat([]string{c.Endpoint.Name, "kubernetes"}, c.Cluster.APIServer.ExtraSANs)
+	names := slices.Concat(c.EndpointNames(), []string{"kubernetes"}, c.Cluster.APIServer.ExtraSANs)
 	for _, h := range c.Hosts {
 		names = append(append(names, h.Name, h.Address), h.InternalAddresses...)
 	}
@@ -176,10 +177,7 @@ func (k *kubeconfigFlags) issue(c *cobra.Command, w *work) (*api.Config, error) 
 	if why := pki.Invalid(issued.Certificate, key, issued.Authority, k.user, time.Now()); why != "" {
 		return nil, fmt.Errorf("the certificate of %s that the cluster signed is of no use here: %s", k.user, why)
 	}
-	address := k.server
-	if address == "" {
-		address = issued.Host.Address
-	}
+	address := cmp.Or(k.server, w.cluster.PublicAddress(), issued.Host.Address)
 	server, err := serverURL(address, w.cluster.Cluster.APIServer.Port)
 	if err != nil {
 		return nil, fmt.Errorf("the address of %s: %w", issued.Host.Name, err)

@@ -126,21 +126,29 @@ func showFindings(out io.Writer, s converge.Status) error {
 
 func endpointText(e converge.EndpointStatus) string {
 	text := fmt.Sprintf("%s, %s", e.Address, e.Kind)
-	if len(e.Balancers) == 0 {
-		return text
+	if e.Public != "" {
+		text += " at " + e.Public
 	}
-	well, unknown := 0, 0
-	for _, b := range e.Balancers {
-		switch b.State {
-		case converge.Well:
-			well++
-		case converge.NotKnown:
-			unknown++
+	for _, part := range []struct {
+		list      []converge.BalancerStatus
+		how, what string
+	}{{e.Ways, "answers there from", "host"}, {e.Balancers, "answers through", "balancer"}} {
+		if len(part.list) == 0 {
+			continue
 		}
-	}
-	text += fmt.Sprintf("; an API server answers through %d of %s", well, count(len(e.Balancers), "balancer"))
-	if unknown > 0 {
-		text += fmt.Sprintf(", of %d nothing is known", unknown)
+		well, unknown := 0, 0
+		for _, b := range part.list {
+			switch b.State {
+			case converge.Well:
+				well++
+			case converge.NotKnown:
+				unknown++
+			}
+		}
+		text += fmt.Sprintf("; an API server %s %d of %s", part.how, well, count(len(part.list), part.what))
+		if unknown > 0 {
+			text += fmt.Sprintf(", of %d nothing is known", unknown)
+		}
 	}
 	return text
 }

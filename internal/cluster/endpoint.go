@@ -1,15 +1,35 @@
 package cluster
 
 import (
+	"cmp"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 )
 
-// LocalBalancer says whether a host has a balancer of its own in front of the API servers: a node that is no control plane, with an endpoint of kind local.
+// LocalBalancer says whether a host has a balancer of its own in front of the API servers: a node that is no control plane, with an endpoint of kind local, or of another one with local balancers
+// besides.
 func (c *Cluster) LocalBalancer(h v1alpha1.Host) bool {
-	return c.Endpoint.Kind == v1alpha1.LocalEndpoint && slices.Contains(h.Roles, v1alpha1.Worker) && !slices.Contains(h.Roles, v1alpha1.ControlPlane)
+	return (c.Endpoint.Kind == v1alpha1.LocalEndpoint || c.Endpoint.Local) && isWorker(h)
+}
+
+// isWorker says whether a host is a node that is no control plane.
+func isWorker(h v1alpha1.Host) bool {
+	return slices.Contains(h.Roles, v1alpha1.Worker) && !slices.Contains(h.Roles, v1alpha1.ControlPlane)
+}
+
+// LedToEndpoint says whether a host's way to the API is the endpoint's own address: that of a node that is no control plane and has no balancer of its own.
+func (c *Cluster) LedToEndpoint(h v1alpha1.Host) bool { return isWorker(h) && !c.LocalBalancer(h) }
+
+// PublicAddress is the address and port of the endpoint that people are led to; empty if it has none of its own.
+func (c *Cluster) PublicAddress() string {
+	if c.Endpoint.Address == "" {
+		return ""
+	}
+	return net.JoinHostPort(c.Endpoint.Address, strconv.Itoa(cmp.Or(c.Endpoint.Port, c.Cluster.APIServer.Port)))
 }
 
 // Loopback are the addresses that such a balancer listens on: 127.0.0.1, and ::1 if the cluster has IPv6.
@@ -23,14 +43,27 @@ func (c *Cluster) Loopback() []string {
 	return list
 }
 
+// EndpointNames are those that the endpoint is known by, and that certificates are for: its name, and the address that people are led to, if it has one.
+func (c *Cluster) EndpointNames() []string {
+	if a := c.Endpoint.Address; a != "" && a != c.Endpoint.Name {
+		return []string{c.Endpoint.Name, a}
+	}
+	return []string{c.Endpoint.Name}
+}
+
 // EndpointAddresses are those that a host knows the endpoint's name by: its own API server on control planes (as kubeadm has it: a kubelet must not talk to an API
-// server older than itself, and in an upgrade its own is never older), its balancer on other nodes. Hosts that are no nodes do not ask the API, and know none.
+// server older than itself, and in an upgrade its own is never older), its balancer on other nodes, or the address of the endpoint; none if that is a name itself, which name servers know. Hosts that
+// are no nodes do not ask the API, and know none.
 func (c *Cluster) EndpointAddresses(h v1alpha1.Host) []string {
 	switch {
 	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
 		return h.InternalAddresses
 	case c.LocalBalancer(h):
 		return c.Loopback()
+	case c.LedToEndpoint(h):
+		if a, err := netip.ParseAddr(c.Endpoint.Address); err == nil {
+			return []string{a.Unmap().String()}
+		}
 	}
 	return nil
 }

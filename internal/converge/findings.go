@@ -213,13 +213,23 @@ func (v *seen) ofNodes(f *found, s Status) {
 }
 
 func (v *seen) ofEndpoint(f *found, s Status) {
+	const later = "No API server is ready; when one is, so is the way to it"
 	for _, b := range s.Endpoint.Balancers {
 		if b.State == Wrong {
 			remedy := applyRepairs + "; \"journalctl -u kubewright-endpoint\" on the host says which API servers it finds"
 			if v.asked == "" && s.Etcd.Quorum == Wrong {
-				remedy = "No API server is ready; when one is, so is the way to it"
+				remedy = later
 			}
 			f.wrong(b.Host, "its way to the API, "+s.Endpoint.Address+", leads nowhere: "+b.Why, remedy)
+		}
+	}
+	for _, w := range s.Endpoint.Ways {
+		if w.State == Wrong {
+			remedy := "See that your balancer runs and knows the control planes; \"kubewright endpoint config\" prints a configuration for it"
+			if v.asked == "" && s.Etcd.Quorum == Wrong {
+				remedy = later
+			}
+			f.wrong(w.Host, "the endpoint that people and nodes are led to leads nowhere from here: "+w.Why, remedy)
 		}
 	}
 }

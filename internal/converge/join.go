@@ -17,7 +17,7 @@ import (
 type Joining struct {
 	// Command is a line of a shell. The token in it lets in whoever has it.
 	Command string `json:"command"`
-	// Hosts is the line that the machine needs in /etc/hosts before: no name server knows the endpoint.
+	// Hosts is the line that the machine needs in /etc/hosts before: no name server knows the endpoint. Empty if one does.
 	Hosts string `json:"hosts"`
 	// Until is when the token ends.
 	Until time.Time `json:"until"`
@@ -41,11 +41,19 @@ func (s *Session) Join(ctx context.Context, ttl time.Duration) (Joining, error) 
 	return j, err
 }
 
-// joinBy is how to join by a token: as kubeadm says it (token create --print-join-command), with a control plane's address for the endpoint.
+// joinBy is how to join by a token: as kubeadm says it (token create --print-join-command), with the endpoint's own address for its name if nodes are led to that, and that of a control plane otherwise.
 func joinBy(c *cluster.Cluster, from string, pins []string, made resource.MadeToken) Joining {
 	command := "kubeadm join " + c.EndpointAddress() + " --token " + made.Token
 	for _, pin := range pins {
 		command += " --discovery-token-ca-cert-hash " + pin
 	}
-	return Joining{Command: command, Hosts: strings.TrimSpace(cluster.NodeAddress(*c.Host(from)) + " " + c.Endpoint.Name), Until: made.Until}
+	j := Joining{Command: command, Until: made.Until}
+	as := v1alpha1.Host{Roles: []v1alpha1.Role{v1alpha1.Worker}}
+	switch addresses := c.EndpointAddresses(as); {
+	case !c.LedToEndpoint(as):
+		j.Hosts = strings.TrimSpace(cluster.NodeAddress(*c.Host(from)) + " " + c.Endpoint.Name)
+	case len(addresses) > 0:
+		j.Hosts = addresses[0] + " " + c.Endpoint.Name
+	}
+	return j
 }

@@ -115,7 +115,11 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.Problems = s.overrule(in.Problems)
+	problems, err := s.endpointProblems(ctx, complete(s.o.Cluster, hosts), hosts)
+	if err != nil {
+		return nil, err
+	}
+	in.Problems = s.overrule(append(in.Problems, problems...))
 	s.blobs.take(in.Steps)
 	s.keys.take(in.Steps)
 	byHost := map[string][]plan.Step{}

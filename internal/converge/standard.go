@@ -73,7 +73,7 @@ func Standard(b *bundle.Bundle) Components {
 					}
 					return conditions
 				}
-				return append(after(host, runtime.Images, authority.Step, loadbalancer.Step), joinable)
+				return append(after(host, append([]string{runtime.Images, authority.Step}, wayOf(w, host)...)...), joinable)
 			},
 		}
 		all.add(kubelet.Steps(kubelets))
@@ -122,6 +122,14 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		return all.steps, all.problems
 	}
+}
+
+// wayOf are the steps of a worker that make its way to the API: none if that is the endpoint's own address.
+func wayOf(w Wish, host string) []string {
+	if w.Cluster.LocalBalancer(*w.Cluster.Host(host)) {
+		return []string{loadbalancer.Step}
+	}
+	return nil
 }
 
 // carries says that the kubelet of a host is well, and the API server beside it, too: it ends and starts static Pods as their manifests say. It comes last then, since one that is restarted does

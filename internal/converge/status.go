@@ -140,6 +140,10 @@ type EndpointStatus struct {
 	Address string `json:"address"`
 	// Balancers are those on hosts.
 	Balancers []BalancerStatus `json:"balancers"`
+	// Public is the address and port that people are led to; empty if it has none of its own.
+	Public string `json:"public,omitempty"`
+	// Ways to that address are well if an API server answers there, as seen from a host that is led to it, or from control planes if none is.
+	Ways []BalancerStatus `json:"ways,omitempty"`
 }
 
 // BalancerStatus is how the balancer of a host is: well if an API server answers through it.
@@ -255,6 +259,9 @@ func reportsOf(c *cluster.Cluster, h v1alpha1.Host) (reports []resource.Report, 
 	}
 	if c.LocalBalancer(h) {
 		probes = append(probes, loadbalancer.Probes(c)...)
+	}
+	if asksEndpoint(c, h) {
+		probes = append(probes, loadbalancer.Way(c))
 	}
 	return reports, probes
 }

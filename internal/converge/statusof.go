@@ -218,25 +218,32 @@ func (e EtcdStatus) Text() string {
 }
 
 func (v *seen) endpoint() EndpointStatus {
-	s := EndpointStatus{Kind: v.cluster.Endpoint.Kind, Address: v.cluster.EndpointAddress(), Balancers: []BalancerStatus{}}
+	s := EndpointStatus{Kind: v.cluster.Endpoint.Kind, Address: v.cluster.EndpointAddress(), Balancers: []BalancerStatus{}, Public: v.cluster.PublicAddress()}
 	for _, h := range v.cluster.Hosts {
-		if !v.cluster.LocalBalancer(h) {
-			continue
+		if v.cluster.LocalBalancer(h) {
+			s.Balancers = append(s.Balancers, v.probed(h.Name, loadbalancer.Probes(v.cluster)...))
 		}
-		b := BalancerStatus{Host: h.Name, State: Well}
-		if why := v.silence(h.Name); why != "" {
-			b.State, b.Why = NotKnown, why
-		} else {
-			for _, p := range loadbalancer.Probes(v.cluster) {
-				if why := v.unwell[h.Name][p.ID().String()]; why != "" {
-					b.State, b.Why = Wrong, why
-					break
-				}
-			}
+		if asksEndpoint(v.cluster, h) {
+			s.Ways = append(s.Ways, v.probed(h.Name, loadbalancer.Way(v.cluster)))
 		}
-		s.Balancers = append(s.Balancers, b)
 	}
 	return s
+}
+
+// probed is what a host said of something: well if all of some probes are.
+func (v *seen) probed(host string, probes ...resource.Probe) BalancerStatus {
+	b := BalancerStatus{Host: host, State: Well}
+	if why := v.silence(host); why != "" {
+		b.State, b.Why = NotKnown, why
+		return b
+	}
+	for _, p := range probes {
+		if why := v.unwell[host][p.ID().String()]; why != "" {
+			b.State, b.Why = Wrong, why
+			return b
+		}
+	}
+	return b
 }
 
 // near is how long before their end people are told of certificates: by then Kubewright would have renewed them long ago (pki.Problem), had anybody run it.

@@ -40,7 +40,7 @@ func made(c *cluster.Cluster, r pki.Request) pki.Request {
 func names(c *cluster.Cluster, h v1alpha1.Host) (dns []string, addresses []netip.Addr) {
 	dns = []string{h.Name, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + c.Network.DNSDomain}
 	addresses = c.ServiceAddress(1)
-	for _, name := range slices.Concat(h.InternalAddresses, []string{c.Endpoint.Name, h.Address}, c.Cluster.APIServer.ExtraSANs) {
+	for _, name := range slices.Concat(h.InternalAddresses, c.EndpointNames(), []string{h.Address}, c.Cluster.APIServer.ExtraSANs) {
 		if a, err := netip.ParseAddr(name); err != nil {
 			dns = appendNew(dns, name)
 		} else {

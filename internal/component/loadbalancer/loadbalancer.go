@@ -67,8 +67,14 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 
 // Probes ask whether the balancer of a host runs, and whether an API server answers through it.
 func Probes(c *cluster.Cluster) []resource.Probe {
-	return []resource.Probe{
-		resource.UnitActive{Name: Unit},
-		resource.HTTPAnswers{Name: "endpoint", URL: "https://" + net.JoinHostPort(c.Loopback()[0], strconv.Itoa(c.Cluster.APIServer.Port)) + "/readyz", CA: authorityPath, ServerName: c.Endpoint.Name},
-	}
+	local := net.JoinHostPort(c.Loopback()[0], strconv.Itoa(c.Cluster.APIServer.Port))
+	return []resource.Probe{resource.UnitActive{Name: Unit}, answers(c, "endpoint", local)}
+}
+
+// Way asks whether an API server of the cluster answers at the endpoint's own address, which has to have one.
+func Way(c *cluster.Cluster) resource.Probe { return answers(c, c.PublicAddress(), c.PublicAddress()) }
+
+// answers asks for an API server by the name that is in all certificates from the first day, whatever the address.
+func answers(c *cluster.Cluster, who, address string) resource.Probe {
+	return resource.HTTPAnswers{Name: who, URL: "https://" + address + "/readyz", CA: authorityPath, ServerName: c.Endpoint.Name}
 }

@@ -88,6 +88,14 @@ func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 	}
 }
 
+func TestNoneOfAnExternalEndpoint(t *testing.T) {
+	for endpoint, want := range map[string]int{"{kind: external, address: 10.0.0.10}": 0, "{kind: external, address: 10.0.0.10, port: 443, local: true}": 2} {
+		if steps, _ := Steps(Input{Cluster: load(t, hosts+"endpoint: "+endpoint+"\n"), Hosts: all}); len(steps) != want {
+			t.Errorf("%s: %d steps, want %d", endpoint, len(steps), want)
+		}
+	}
+}
+
 func TestPackages(t *testing.T) {
 	packages := Packages(Input{Cluster: load(t, hosts)})
 	for host, want := range map[string][]string{"cp1": nil, "cp2": nil, "w1": {"haproxy"}, "lb1": nil} {
