@@ -87,6 +87,9 @@ func (c *Cluster) setKubernetesDefaults() {
 	if c.Endpoint.Kind == ExternalEndpoint {
 		c.Endpoint.Port = cmp.Or(c.Endpoint.Port, c.APIServer.Port)
 	}
+	if c.Endpoint.Kind == KeepalivedEndpoint {
+		c.Endpoint.Keepalived.setDefaults(c)
+	}
 	c.KubeProxy.Mode = cmp.Or(c.KubeProxy.Mode, NFTables)
 	c.Kubelet.MaxPods = cmp.Or(c.Kubelet.MaxPods, 110)
 	c.Certificates.Algorithm = cmp.Or(c.Certificates.Algorithm, ECDSAP256)
@@ -101,6 +104,25 @@ func (c *Cluster) setKubernetesDefaults() {
 	c.Audit.MaxSize = cmp.Or(c.Audit.MaxSize, 100)
 	c.Addons.CoreDNS.Replicas = cmp.Or(c.Addons.CoreDNS.Replicas, min(2, c.nodes()))
 	c.Addons.MetricsServer.Replicas = cmp.Or(c.Addons.MetricsServer.Replicas, 1)
+}
+
+// setDefaults are those of an endpoint with an address that wanders; the others have none of it.
+func (k *Keepalived) setDefaults(c *Cluster) {
+	if k.Role == "" {
+		k.Role = ControlPlane
+		if slices.ContainsFunc(c.Hosts, func(h Host) bool { return slices.Contains(h.Roles, LoadBalancer) }) {
+			k.Role = LoadBalancer
+		}
+	}
+	if a, err := netip.ParseAddr(c.Endpoint.Address); err == nil {
+		bytes := a.AsSlice()
+		k.RouterID = cmp.Or(k.RouterID, int(bytes[len(bytes)-1]), 1)
+	}
+	k.Interval = cmp.Or(k.Interval, "300ms")
+	k.BalancerPort = cmp.Or(k.BalancerPort, 16443)
+	if k.Statistics.Wanted() {
+		k.Statistics.Port = cmp.Or(k.Statistics.Port, 9000)
+	}
 }
 
 // ownName is the DNS name of an external balancer that nodes are led to; empty if it has none, or they are not.

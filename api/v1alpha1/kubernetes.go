@@ -9,23 +9,60 @@ const (
 	LocalEndpoint EndpointKind = "local"
 	// ExternalEndpoint is a balancer of the user's, at an address of its own.
 	ExternalEndpoint EndpointKind = "external"
+	// KeepalivedEndpoint is an address that wanders between hosts with balancers.
+	KeepalivedEndpoint EndpointKind = "keepalived"
 )
 
 // Endpoint is where the API is found: a DNS name that stays for the life of the cluster, with the port of the API servers.
 type Endpoint struct {
 	// Kind is local (default): each worker has a balancer of its own on loopback. Or external: a balancer of yours is in front of all API servers, and "kubewright endpoint config" prints a
-	// configuration for it. Each control plane asks its own API server, whatever the kind.
+	// configuration for it. Or keepalived: one of several hosts with balancers holds an address that wanders. Each control plane asks its own API server, whatever the kind.
 	Kind EndpointKind `json:"kind,omitempty"`
 	// Name that hosts know the API by, a DNS name that they resolve in /etc/hosts; api.NAME.internal by default, NAME being the cluster's, or the address if that is a DNS name to which nodes are led. It
 	// is in certificates and cannot be changed later.
 	Name string `json:"name,omitempty"`
-	// Address of an external balancer: an IP address, or a DNS name. People's kubeconfigs lead there, and workers' too unless local is true. It is in certificates, and can be changed later.
+	// Address of an external balancer, an IP address or a DNS name; with keepalived the IP address that wanders, in the network of the hosts that hold it. People's kubeconfigs lead there, and workers'
+	// too unless local is true. It is in certificates, and can be changed later.
 	Address string `json:"address,omitempty"`
 	// Port of an external balancer; that of API servers by default. With another one local has to be true: nodes know the API by one name and one port.
 	Port int `json:"port,omitempty"`
 	// Local has each worker have a balancer of its own besides: then only people are led to the address. Without effect for the kind local, which is that already; false by default.
 	Local bool `json:"local,omitempty"`
+	// Keepalived are the options of the kind keepalived.
+	Keepalived Keepalived `json:"keepalived,omitempty"`
 }
+
+// HealthPort is where balancers of the kind keepalived say on loopback whether an API server answers through them.
+const HealthPort = 16444
+
+// Keepalived are the options of an address that wanders between hosts with balancers.
+type Keepalived struct {
+	// Role of the hosts that hold the address and have the balancers: loadbalancer or control-plane; loadbalancer by default if some host has that role, control-plane otherwise.
+	Role Role `json:"role,omitempty"`
+	// RouterID is the number of the address among others of VRRP in its network, 1 to 255; its last byte by default.
+	RouterID int `json:"routerID,omitempty"`
+	// Interval at which the holder says that it lives, 100ms to 990ms; 300ms by default. Another takes over after four of them at most.
+	Interval string `json:"interval,omitempty"`
+	// Priorities of hosts by name, 1 to 254: of those that are well, the one with the highest takes an address that nobody holds. By default 100 for the first one in the file, and one less for each after it.
+	Priorities map[string]int `json:"priorities,omitempty"`
+	// Preempt says whether a host with a higher priority takes the address away from another when it comes back, for which connections break; false by default.
+	Preempt bool `json:"preempt,omitempty"`
+	// BalancerPort is the one that balancers have on control planes, where API servers have theirs; 16443 by default. What comes to the address at the API's port is led there.
+	BalancerPort int `json:"balancerPort,omitempty"`
+	// Statistics is a page of each balancer's; none by default.
+	Statistics Statistics `json:"statistics,omitempty"`
+}
+
+// Statistics is a page of a balancer's that says of each API server how it is and how many connections it has, over plain HTTP.
+type Statistics struct {
+	// Port of the page, at the address of each balancer's host; 9000 by default.
+	Port int `json:"port,omitempty"`
+	// Credentials that the page wants to be shown.
+	Credentials Credentials `json:"credentials,omitempty"`
+}
+
+// Wanted says whether there is to be one: there is none without credentials.
+func (s Statistics) Wanted() bool { return s.Credentials.Username != "" }
 
 // Plugin is a network plugin.
 type Plugin string

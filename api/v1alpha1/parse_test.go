@@ -108,7 +108,7 @@ func TestDefaults(t *testing.T) {
 
 // Defaults that hang on others.
 func TestDependentDefaults(t *testing.T) {
-	more := strings.Replace(small, "- name: m1\n", "- {name: l1, address: 10.0.0.9, roles: [loadbalancer]}\n- name: m1\n", 1)
+	more := "endpoint: {kind: keepalived, address: 198.18.0.10}\n" + strings.Replace(small, "- name: m1\n", "- {name: l1, address: 10.0.0.9, roles: [loadbalancer]}\n- name: m1\n", 1)
 	for _, c := range []struct {
 		file string
 		got  func(*Cluster) any

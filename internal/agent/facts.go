@@ -70,7 +70,7 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 		f.Packages = "dnf"
 	}
 	f.Chrony = g.there("/usr/sbin/chronyd")
-	f.Addresses, err = addresses()
+	f.Addresses, f.Interfaces, err = addresses()
 	g.note(err)
 	for _, dir := range []string{"/", "/var/lib"} {
 		f.Free[dir], err = env.Files.Free(dir)
@@ -319,15 +319,15 @@ func (g *gathering) selinux() string {
 // notOwn are the names that interfaces begin with which networks of containers make.
 var notOwn = []string{"cni", "flannel", "cali", "tunl", "vxlan", "veth", "docker", "br-", "virbr", "kube-", "nodelocal", "lxc", "cilium"}
 
-// addresses of this machine that others may reach it by, the best first.
-func addresses() ([]netip.Addr, error) {
+// addresses of this machine that others may reach it by, the best first, and the interfaces that have them.
+func addresses() ([]netip.Addr, []facts.Interface, error) {
 	links, err := dump(netlink.LinkList)
 	if err != nil {
-		return nil, fmt.Errorf("listing network interfaces: %w", err)
+		return nil, nil, fmt.Errorf("listing network interfaces: %w", err)
 	}
 	routes, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
-		return nil, fmt.Errorf("listing routes: %w", err)
+		return nil, nil, fmt.Errorf("listing routes: %w", err)
 	}
 	leaves := map[int]bool{}
 	for _, r := range routes {
@@ -343,16 +343,32 @@ func addresses() ([]netip.Addr, error) {
 		}
 		all, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
 		if err != nil {
-			return nil, fmt.Errorf("listing addresses of %s: %w", name, err)
+			return nil, nil, fmt.Errorf("listing addresses of %s: %w", name, err)
 		}
 		for _, a := range all {
 			if ip, ok := netip.AddrFromSlice(a.IP); ok {
 				ones, _ := a.Mask.Size()
-				found = append(found, address{ip: ip.Unmap(), bits: ones, flags: a.Flags, link: index, leaves: leaves[index]})
+				found = append(found, address{ip: ip.Unmap(), bits: ones, flags: a.Flags, link: index, name: name, leaves: leaves[index]})
 			}
 		}
 	}
-	return bestFirst(found), nil
+	return bestFirst(found), interfaces(found), nil
+}
+
+// interfaces are those that addresses are on which others may reach, in the order in which they are found.
+func interfaces(found []address) []facts.Interface {
+	var list []facts.Interface
+	for _, a := range found {
+		if !a.global() {
+			continue
+		}
+		if n := len(list); n == 0 || list[n-1].Name != a.name {
+			list = append(list, facts.Interface{Name: a.name})
+		}
+		last := &list[len(list)-1]
+		last.Addresses = append(last.Addresses, netip.PrefixFrom(a.ip, a.bits))
+	}
+	return list
 }
 
 // dumps are how often the kernel is asked for a list that changes meanwhile.
@@ -371,9 +387,10 @@ func dump[T any](ask func() ([]T, error)) (list []T, err error) {
 // address of an interface.
 type address struct {
 	ip     netip.Addr
-	bits   int  // of its prefix
-	flags  int  // IFA_F_…
-	link   int  // index of the interface
+	bits   int // of its prefix
+	flags  int // IFA_F_…
+	link   int // index of the interface
+	name   string
 	leaves bool // the default route leaves by the interface
 }
 

@@ -170,6 +170,23 @@ func TestCloudInitWritesHosts(t *testing.T) {
 	}
 }
 
+func TestInterfaces(t *testing.T) {
+	on := func(name, prefix string) address {
+		p := netip.MustParsePrefix(prefix)
+		return address{ip: p.Addr(), bits: p.Bits(), name: name}
+	}
+	f := facts.Host{Interfaces: interfaces([]address{on("lo", "127.0.0.1/8"), on("eth0", "10.0.0.11/24"), on("eth0", "fe80::1/64"), on("eth0", "10.0.0.10/32"), on("eth1", "fd00::11/64")})}
+	for address, want := range map[string]string{"127.0.0.1": "", "10.0.0.11": "eth0 10.0.0.11/24", "10.0.0.10": "eth0 10.0.0.10/32", "fd00::11": "eth1 fd00::11/64", "10.0.0.12": ""} {
+		got := ""
+		if name, prefix, found := f.InterfaceOf(netip.MustParseAddr(address)); found {
+			got = name + " " + prefix.String()
+		}
+		if got != want || len(f.Interfaces) != 2 {
+			t.Errorf("%s: %q, want %q; all are %v", address, got, want, f.Interfaces)
+		}
+	}
+}
+
 func TestBestAddressesComeFirst(t *testing.T) {
 	on := func(link int, leaves bool, prefix string, flags int) address {
 		p := netip.MustParsePrefix(prefix)

@@ -129,6 +129,9 @@ func endpointText(e converge.EndpointStatus) string {
 	if e.Public != "" {
 		text += " at " + e.Public
 	}
+	if len(e.Holders) > 0 {
+		text += ", which " + strings.Join(e.Holders, " and ") + " has"
+	}
 	for _, part := range []struct {
 		list      []converge.BalancerStatus
 		how, what string

@@ -31,6 +31,8 @@ type Cluster struct {
 	AuditPolicy []byte
 	// Corefile is the content of addons.coreDNS.corefile; nil for Kubewright's own.
 	Corefile []byte
+	// StatisticsPassword is what endpoint.keepalived.statistics wants to be shown; a secret.
+	StatisticsPassword string
 }
 
 // Registry is an image registry with what its references lead to.
@@ -84,6 +86,11 @@ func Load(ctx context.Context, spec *v1alpha1.Cluster, dir string) (*Cluster, er
 		c.Files = append(c.Files, File{f, content})
 	}
 	var err error
+	if s := spec.Endpoint.Keepalived.Statistics; s.Wanted() {
+		if c.StatisticsPassword, err = password(ctx, s.Credentials, dir); err != nil {
+			wrong = append(wrong, fmt.Errorf("endpoint.keepalived.statistics.credentials: %w", err))
+		}
+	}
 	if c.AuditPolicy, err = readAuditPolicy(dir, spec.Audit.Policy); err != nil {
 		wrong = append(wrong, fmt.Errorf("audit.policy: %w", err))
 	}

@@ -32,6 +32,30 @@ func (c *Cluster) PublicAddress() string {
 	return net.JoinHostPort(c.Endpoint.Address, strconv.Itoa(cmp.Or(c.Endpoint.Port, c.Cluster.APIServer.Port)))
 }
 
+// Holders are the hosts one of which holds the address that wanders, each with a balancer: of the role that the cluster file says, with an endpoint of kind keepalived.
+func (c *Cluster) Holders() []v1alpha1.Host {
+	if c.Endpoint.Kind != v1alpha1.KeepalivedEndpoint {
+		return nil
+	}
+	return c.With(c.Endpoint.Keepalived.Role)
+}
+
+// Holder says whether a host is one of them.
+func (c *Cluster) Holder(h v1alpha1.Host) bool {
+	return c.Endpoint.Kind == v1alpha1.KeepalivedEndpoint && slices.Contains(h.Roles, c.Endpoint.Keepalived.Role)
+}
+
+// Balancer says whether a host has a balancer, for itself or for others.
+func (c *Cluster) Balancer(h v1alpha1.Host) bool { return c.LocalBalancer(h) || c.Holder(h) }
+
+// BalancerPort is where the balancer of a holder listens, at the address that wanders: at the API's port, unless an API server has that on the host.
+func (c *Cluster) BalancerPort(h v1alpha1.Host) int {
+	if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
+		return c.Endpoint.Keepalived.BalancerPort
+	}
+	return c.Cluster.APIServer.Port
+}
+
 // Loopback are the addresses that such a balancer listens on: 127.0.0.1, and ::1 if the cluster has IPv6.
 func (c *Cluster) Loopback() []string {
 	list := []string{"127.0.0.1"}

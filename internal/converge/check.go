@@ -2,6 +2,7 @@ package converge
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -158,7 +159,7 @@ func (s *Session) survey(ctx context.Context, noPlan string, besides ...resource
 func (v *surveyed) measures(h v1alpha1.Host) []resource.Report {
 	reports := []resource.Report{
 		resource.RoomReport{Dirs: v.roomDirs()}, resource.ListenersReport{}, resource.NameServersReport{Servers: v.hosts[h.Name].NameServers, Name: askedName, Limit: nameTime},
-		resource.PathsReport{To: v.others(h)}, resource.ConflictsReport{Own: addressesOf(h), Wait: arpTime},
+		resource.PathsReport{To: v.others(h)}, resource.ConflictsReport{Own: append(addressesOf(h), v.free(h)...), Wait: arpTime},
 	}
 	if slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name }) {
 		reports = append(reports, v.sync())
@@ -185,6 +186,16 @@ func addressesOf(h v1alpha1.Host) []netip.Addr {
 		}
 	}
 	return list
+}
+
+// free is the address that wanders, if a host may hold it and none does: whoever answers there has taken it.
+func (v *surveyed) free(h v1alpha1.Host) []netip.Addr {
+	a, err := netip.ParseAddr(v.cluster.Endpoint.Address)
+	held := func(f facts.Host) bool { return slices.Contains(f.Addresses, a.Unmap()) }
+	if err != nil || !v.cluster.Holder(h) || len(v.missing) > 0 || slices.ContainsFunc(slices.Collect(maps.Values(v.hosts)), held) {
+		return nil // a host that does not answer may well hold it
+	}
+	return []netip.Addr{a.Unmap()}
 }
 
 // others are the addresses that a host sends packets to.

@@ -259,6 +259,10 @@ func (v *surveyed) conflicts(h v1alpha1.Host, _ facts.Host) []Check {
 	}
 	for _, c := range list {
 		if c.Hardware != "" {
+			if a, err := netip.ParseAddr(v.cluster.Endpoint.Address); err == nil && a.Unmap() == c.Address {
+				return []Check{{Outcome: Fail, Message: fmt.Sprintf("somebody has the address %s, which it is to hold: a machine whose network card is %s", c.Address, c.Hardware),
+					Remedy: "Say another endpoint.address in the cluster file, or find that machine (the switch knows where the card is) and take the address from it"}}
+			}
 			return []Check{{Outcome: Fail, Message: fmt.Sprintf("somebody else has its address %s, too: a machine whose network card is %s", c.Address, c.Hardware),
 				Remedy: "Find that machine (the switch knows where the card is), and give one of them another address"}}
 		}

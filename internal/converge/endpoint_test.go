@@ -1,6 +1,8 @@
 package converge
 
 import (
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -99,10 +101,87 @@ func TestStatusOfAnExternalEndpoint(t *testing.T) {
 	}
 }
 
+const floating = "{kind: keepalived, address: 10.0.0.10}"
+
+// Who has the address that wanders, and what is wrong if nobody has it, or too many have.
+func TestHolders(t *testing.T) {
+	has := facts.Host{Identity: facts.Identity{Cluster: "c"}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.10")}}
+	none := facts.Host{Identity: facts.Identity{Cluster: "c"}}
+	for _, c := range []struct {
+		name    string
+		hosts   map[string]facts.Host
+		holders []string
+		wrong   string
+	}{
+		{"one", map[string]facts.Host{"cp1": none, "cp2": has, "cp3": none}, []string{"cp2"}, ""},
+		{"two", map[string]facts.Host{"cp1": has, "cp2": none, "cp3": has}, []string{"cp1", "cp3"}, "cp1, cp3 have the address of the API, 10.0.0.10:6443, all at once"},
+		{"nobody", map[string]facts.Host{"cp1": none, "cp2": none, "cp3": none}, nil, "no host has the address of the API, 10.0.0.10:6443"},
+		{"perhaps the one that does not answer", map[string]facts.Host{"cp1": none, "cp2": none}, nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			model := withEndpoint(t, floating)
+			v := seen{cluster: model, hosts: c.hosts, missing: map[string]string{"cp3": "no route to host"}, asked: "cp1"}
+			e := v.endpoint()
+			if !slices.Equal(e.Holders, c.holders) || len(e.Balancers) != 3 || len(e.Ways) != 2 || e.Public != "10.0.0.10:6443" {
+				t.Errorf("it is %+v", e)
+			}
+			f := &found{}
+			v.ofHolders(f, e)
+			if c.wrong == "" && len(f.list) > 0 || c.wrong != "" && (len(f.list) != 1 || f.list[0].Message != c.wrong || f.list[0].Remedy == "") {
+				t.Errorf("it says %+v", f.list)
+			}
+		})
+	}
+}
+
+// Others are asked for the address that wanders only while nobody of ours can have it.
+func TestAskedForTheFloatingAddress(t *testing.T) {
+	none := facts.Host{}
+	all := map[string]facts.Host{"cp1": none, "cp2": none, "cp3": none, "w1": none, "w2": none}
+	held := maps.Clone(all)
+	held["cp3"] = facts.Host{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.10")}}
+	for _, c := range []struct {
+		name, endpoint, host string
+		hosts                map[string]facts.Host
+		missing              map[string]string
+		asked                int
+	}{
+		{"nobody has it", floating, "cp1", all, nil, 1},
+		{"one of ours has it", floating, "cp1", held, nil, 0},
+		{"it does not answer", floating, "cp1", all, map[string]string{"cp2": "x"}, 0},
+		{"no holder", floating, "w1", all, nil, 0},
+		{"another kind", external, "cp1", all, nil, 0},
+	} {
+		v := surveyed{cluster: withEndpoint(t, c.endpoint), hosts: c.hosts, missing: c.missing}
+		if got := v.free(*v.cluster.Host(c.host)); len(got) != c.asked {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestPortsOfHolders(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"{}":     "6443/tcp kube-apiserver",
+		floating: "6443/tcp kube-apiserver, 16443/tcp haproxy, 16444/tcp haproxy",
+	} {
+		c := withEndpoint(t, endpoint)
+		var got []string
+		for _, p := range portsOf(c, *c.Host("cp1")) {
+			if p.program == "haproxy" || p.program == "kube-apiserver" {
+				got = append(got, p.String()+" "+p.program)
+			}
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: %q, want %s", endpoint, got, want)
+		}
+	}
+}
+
 func TestJoinByAnEndpoint(t *testing.T) {
 	for endpoint, want := range map[string]string{
 		"{}":     "10.0.0.12 api.prod.internal",
 		external: "10.0.0.10 api.prod.internal",
+		floating: "10.0.0.10 api.prod.internal",
 		"{kind: external, address: 10.0.0.10, local: true}": "10.0.0.12 api.prod.internal",
 		"{kind: external, address: api.example.com}":        "",
 	} {

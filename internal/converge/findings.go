@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/component/etcd"
+	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/component/runtime"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -220,17 +221,39 @@ func (v *seen) ofEndpoint(f *found, s Status) {
 			if v.asked == "" && s.Etcd.Quorum == Wrong {
 				remedy = later
 			}
-			f.wrong(b.Host, "its way to the API, "+s.Endpoint.Address+", leads nowhere: "+b.Why, remedy)
+			message := "its way to the API, " + s.Endpoint.Address + ", leads nowhere: "
+			if v.cluster.Holder(*v.cluster.Host(b.Host)) {
+				message = "it cannot hold the address of the API, " + s.Endpoint.Public + ": "
+			}
+			f.wrong(b.Host, message+b.Why, remedy)
 		}
+	}
+	if s.Endpoint.Kind == v1alpha1.KeepalivedEndpoint {
+		v.ofHolders(f, s.Endpoint)
 	}
 	for _, w := range s.Endpoint.Ways {
 		if w.State == Wrong {
-			remedy := "See that your balancer runs and knows the control planes; \"kubewright endpoint config\" prints a configuration for it"
+			remedy := "See what is said of its holders here; \"journalctl -u " + loadbalancer.AddressUnit + "\" on them says who has it"
+			if s.Endpoint.Kind == v1alpha1.ExternalEndpoint {
+				remedy = "See that your balancer runs and knows the control planes; \"kubewright endpoint config\" prints a configuration for it"
+			}
 			if v.asked == "" && s.Etcd.Quorum == Wrong {
 				remedy = later
 			}
 			f.wrong(w.Host, "the endpoint that people and nodes are led to leads nowhere from here: "+w.Why, remedy)
 		}
+	}
+}
+
+// ofHolders is about who has the address that wanders. Hosts are asked one after the other, so it may have gone from one to another meanwhile.
+func (v *seen) ofHolders(f *found, e EndpointStatus) {
+	silent := slices.ContainsFunc(v.cluster.Holders(), func(h v1alpha1.Host) bool { return v.silence(h.Name) != "" })
+	switch {
+	case len(e.Holders) > 1:
+		f.wrong("", fmt.Sprintf("%s have the address of the API, %s, all at once", strings.Join(e.Holders, ", "), e.Public),
+			"If it is so when you ask again, they do not hear each other: VRRP (IP protocol 112) has to pass between them")
+	case len(e.Holders) == 0 && !silent:
+		f.wrong("", "no host has the address of the API, "+e.Public, "A host takes it when an API server answers through its balancer; \"journalctl -u "+loadbalancer.AddressUnit+"\" on hosts says what they wait for")
 	}
 }
 

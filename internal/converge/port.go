@@ -53,6 +53,15 @@ func portsOf(c *cluster.Cluster, h v1alpha1.Host) []port {
 	if c.LocalBalancer(h) {
 		tcp("haproxy", api)
 	}
+	if c.Holder(h) {
+		if !c.LocalBalancer(h) || uint16(c.BalancerPort(h)) != api {
+			tcp("haproxy", uint16(c.BalancerPort(h)))
+		}
+		tcp("haproxy", v1alpha1.HealthPort)
+		if s := c.Endpoint.Keepalived.Statistics; s.Wanted() {
+			tcp("haproxy", uint16(s.Port))
+		}
+	}
 	return list
 }
 

@@ -73,7 +73,7 @@ func Standard(b *bundle.Bundle) Components {
 					}
 					return conditions
 				}
-				return append(after(host, append([]string{runtime.Images, authority.Step}, wayOf(w, host)...)...), joinable)
+				return append(append(after(host, runtime.Images, authority.Step), wayOf(w, host)...), joinable)
 			},
 		}
 		all.add(kubelet.Steps(kubelets))
@@ -87,6 +87,9 @@ func Standard(b *bundle.Bundle) Components {
 		}}))
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {
 			conditions := append(carried(w, host), placed, members)
+			if w.Cluster.Holder(*w.Cluster.Host(host)) {
+				conditions = append(conditions, after(host, loadbalancer.Step)...) // it may have a balancer yet that has the port of the API
+			}
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
 			}
@@ -124,10 +127,13 @@ func Standard(b *bundle.Bundle) Components {
 	}
 }
 
-// wayOf are the steps of a worker that make its way to the API: none if that is the endpoint's own address.
-func wayOf(w Wish, host string) []string {
+// wayOf is what a worker's way to the API waits for: its own balancer, or one that may hold the address that wanders; nothing of ours if it is led to a balancer of the user's.
+func wayOf(w Wish, host string) []plan.Condition {
 	if w.Cluster.LocalBalancer(*w.Cluster.Host(host)) {
-		return []string{loadbalancer.Step}
+		return after(host, loadbalancer.Step)
+	}
+	if ids := steps(w, w.Cluster.Holders(), loadbalancer.Step); len(ids) > 0 {
+		return []plan.Condition{{Name: "some host can hold the address of the API", AtLeast: 1, Of: ids}}
 	}
 	return nil
 }
@@ -186,7 +192,7 @@ func goneFor(w Wish) []string {
 // balancerBefore is that a host has no balancer any more that serves no API yet: it was a worker.
 func balancerBefore(w Wish) func(host string) []resource.Resource {
 	return func(host string) []resource.Resource {
-		if w.Hosts[host].Kubernetes.API {
+		if w.Hosts[host].Kubernetes.API || w.Cluster.Balancer(*w.Cluster.Host(host)) {
 			return nil
 		}
 		return []resource.Resource{resource.UnitStopped{Name: loadbalancer.Unit}}
@@ -197,7 +203,7 @@ func balancerBefore(w Wish) func(host string) []resource.Resource {
 func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Condition {
 	var ids []plan.StepID
 	for _, h := range w.Cluster.Hosts {
-		if _, answered := w.Hosts[h.Name]; answered && w.Cluster.LocalBalancer(h) && len(stopped(h.Name)) == 0 {
+		if _, answered := w.Hosts[h.Name]; answered && w.Cluster.Balancer(h) && len(stopped(h.Name)) == 0 {
 			ids = append(ids, plan.StepID{Host: h.Name, Name: loadbalancer.Step})
 		}
 	}

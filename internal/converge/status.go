@@ -142,6 +142,8 @@ type EndpointStatus struct {
 	Balancers []BalancerStatus `json:"balancers"`
 	// Public is the address and port that people are led to; empty if it has none of its own.
 	Public string `json:"public,omitempty"`
+	// Holders are the hosts that have an address that wanders: one, if all is well.
+	Holders []string `json:"holders,omitempty"`
 	// Ways to that address are well if an API server answers there, as seen from a host that is led to it, or from control planes if none is.
 	Ways []BalancerStatus `json:"ways,omitempty"`
 }
@@ -257,8 +259,8 @@ func reportsOf(c *cluster.Cluster, h v1alpha1.Host) (reports []resource.Report, 
 	if carries(c.Keepers()) {
 		reports = append(reports, resource.StaticPodsReport{Socket: runtime.Endpoint(c)})
 	}
-	if c.LocalBalancer(h) {
-		probes = append(probes, loadbalancer.Probes(c)...)
+	if c.Balancer(h) {
+		probes = append(probes, loadbalancer.Probes(c, h)...)
 	}
 	if asksEndpoint(c, h) {
 		probes = append(probes, loadbalancer.Way(c))

@@ -276,7 +276,7 @@ func TestWhatCouldNotBeFoundOut(t *testing.T) {
 // The probes of a balancer are looked for by their names.
 func TestBalancerProbes(t *testing.T) {
 	w := newWorld(t)
-	for _, p := range loadbalancer.Probes(w.cluster) {
+	for _, p := range loadbalancer.Probes(w.cluster, *w.cluster.Host("w1")) {
 		if id := p.ID().String(); id != "unit-active kubewright-endpoint.service" && id != "http-answers endpoint" {
 			t.Error(id)
 		}

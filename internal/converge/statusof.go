@@ -3,6 +3,7 @@ package converge
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -220,14 +221,26 @@ func (e EtcdStatus) Text() string {
 func (v *seen) endpoint() EndpointStatus {
 	s := EndpointStatus{Kind: v.cluster.Endpoint.Kind, Address: v.cluster.EndpointAddress(), Balancers: []BalancerStatus{}, Public: v.cluster.PublicAddress()}
 	for _, h := range v.cluster.Hosts {
-		if v.cluster.LocalBalancer(h) {
-			s.Balancers = append(s.Balancers, v.probed(h.Name, loadbalancer.Probes(v.cluster)...))
+		if v.cluster.Balancer(h) {
+			s.Balancers = append(s.Balancers, v.probed(h.Name, loadbalancer.Probes(v.cluster, h)...))
+		}
+		if v.holds(h) {
+			s.Holders = append(s.Holders, h.Name)
 		}
 		if asksEndpoint(v.cluster, h) {
 			s.Ways = append(s.Ways, v.probed(h.Name, loadbalancer.Way(v.cluster)))
 		}
 	}
 	return s
+}
+
+// holds says whether a host has the address that wanders.
+func (v *seen) holds(h v1alpha1.Host) bool {
+	if v.cluster.Endpoint.Kind != v1alpha1.KeepalivedEndpoint {
+		return false
+	}
+	a, err := netip.ParseAddr(v.cluster.Endpoint.Address)
+	return err == nil && slices.Contains(v.hosts[h.Name].Addresses, a.Unmap())
 }
 
 // probed is what a host said of something: well if all of some probes are.

@@ -62,6 +62,8 @@ type Host struct {
 	// Addresses of its interfaces, loopback and link-local ones aside. The first of each family is the one that it is best reached by: of the interface
 	// that the default route leaves by, and neither temporary nor shared with others.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Interfaces are those that have these addresses, in the kernel's order.
+	Interfaces []Interface `json:"interfaces,omitempty"`
 	// Free is the room in bytes on the file systems of some directories: "/var/lib", "/".
 	Free map[string]uint64 `json:"free,omitempty"`
 	// Clock is its time when it was asked.
@@ -74,6 +76,25 @@ type Host struct {
 	Inventory *Inventory `json:"inventory,omitempty"`
 	// Kubernetes is what it has of a cluster.
 	Kubernetes Kubernetes `json:"kubernetes"`
+}
+
+// Interface is a network interface with its addresses.
+type Interface struct {
+	Name string `json:"name"` // "eth0"
+	// Addresses with the length of their network's prefix: "10.0.0.11/24".
+	Addresses []netip.Prefix `json:"addresses"`
+}
+
+// InterfaceOf is the interface that has an address, and that address with its prefix.
+func (h Host) InterfaceOf(a netip.Addr) (name string, prefix netip.Prefix, found bool) {
+	for _, i := range h.Interfaces {
+		for _, p := range i.Addresses {
+			if p.Addr() == a.Unmap() {
+				return i.Name, p, true
+			}
+		}
+	}
+	return "", netip.Prefix{}, false
 }
 
 // OS is the operating system, as os-release(5) names it.

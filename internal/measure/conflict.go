@@ -62,12 +62,13 @@ func ownCards() []net.HardwareAddr {
 	return cards
 }
 
-// linkOf is the interface that has an address; none if none has, or if it knows no hardware addresses.
+// linkOf is the interface that has an address, or whose network it is in; none if none is, or if it knows no hardware addresses.
 func linkOf(a netip.Addr) (netlink.Link, error) {
 	links, err := netlink.LinkList()
 	if err != nil {
 		return nil, err
 	}
+	var near netlink.Link
 	for _, l := range links {
 		if len(l.Attrs().HardwareAddr) != 6 || l.Attrs().RawFlags&unix.IFF_NOARP != 0 {
 			continue
@@ -80,9 +81,12 @@ func linkOf(a netip.Addr) (netlink.Link, error) {
 			if ip, ok := netip.AddrFromSlice(has.IP.To4()); ok && ip == a {
 				return l, nil
 			}
+			if near == nil && has.IPNet.Contains(a.AsSlice()) {
+				near = l
+			}
 		}
 	}
-	return nil, nil
+	return near, nil
 }
 
 // ARP over Ethernet (RFC 826): lengths in bytes, and operations.

@@ -21,6 +21,8 @@ type FirewallPorts struct {
 	Tool string `json:"tool"` // "firewalld" or "ufw"
 	// Ports that all may reach: "6443/tcp", "30000-32767/tcp".
 	Ports []string `json:"ports,omitempty"`
+	// Protocols that all may use which have no ports: "vrrp".
+	Protocols []string `json:"protocols,omitempty"`
 	// Sources are addresses or ranges (CIDR) that may reach all ports.
 	Sources []string `json:"sources,omitempty"`
 }
@@ -36,10 +38,10 @@ const (
 	firewallBoot   = "open after a restart"
 )
 
-// rule is one port or source that is let in.
+// rule is one port, protocol or source that is let in.
 type rule struct {
-	kind string // "port" or "source"
-	what string // "6443/tcp", "10.0.0.0/8"
+	kind string // "port", "protocol" or "source"
+	what string // "6443/tcp", "vrrp", "10.0.0.0/8"
 }
 
 // key is its name among what is observed.
@@ -49,6 +51,9 @@ func (f FirewallPorts) rules() []rule {
 	var rules []rule
 	for _, p := range f.Ports {
 		rules = append(rules, rule{"port", p})
+	}
+	for _, p := range f.Protocols {
+		rules = append(rules, rule{"protocol", p})
 	}
 	for _, s := range f.Sources {
 		rules = append(rules, rule{"source", sourceName(s)})
@@ -162,7 +167,7 @@ func (f FirewallPorts) observeFirewalld(ctx context.Context, env *Env) (Observed
 	o := Observed{State: Present, Values: map[string]string{"zone": zone}}
 	open := map[bool][]string{}
 	for _, permanent := range []bool{false, true} {
-		for _, what := range [][]string{{"--zone=" + zone, "--list-ports"}, {"--zone=trusted", "--list-sources"}} {
+		for _, what := range [][]string{{"--zone=" + zone, "--list-ports"}, {"--zone=" + zone, "--list-protocols"}, {"--zone=trusted", "--list-sources"}} {
 			if permanent {
 				what = append([]string{"--permanent"}, what...)
 			}
@@ -201,6 +206,9 @@ func (r rule) howFar(now, boot []string) string {
 
 // among says whether ports or sources that are let in hold this one. firewalld merges neighbouring ports into ranges.
 func (r rule) among(open []string) bool {
+	if r.kind == "protocol" {
+		return slices.Contains(open, r.what)
+	}
 	if r.kind == "source" {
 		return slices.ContainsFunc(open, func(s string) bool { return sourceName(s) == r.what })
 	}
@@ -274,8 +282,11 @@ func (r rule) amongUFW(added string) string {
 
 // ufw is the rule as ufw(8) writes it.
 func (r rule) ufw() []string {
-	if r.kind == "source" {
+	switch r.kind {
+	case "source":
 		return []string{"allow", "from", r.what}
+	case "protocol":
+		return []string{"allow", "to", "any", "proto", r.what} // "show added" lists it so, whatever it was added by
 	}
 	return []string{"allow", strings.ReplaceAll(r.what, "-", ":")}
 }
@@ -362,7 +373,7 @@ func firewalld(ctx context.Context, env *Env, command, zone, verb string, rules 
 				args[r.kind] = append(args[r.kind], fmt.Sprintf("--%s-%s=%s", verb, r.kind, r.what))
 			}
 		}
-		for kind, zone := range map[string]string{"port": zone, "source": "trusted"} {
+		for kind, zone := range map[string]string{"port": zone, "protocol": zone, "source": "trusted"} {
 			if len(args[kind]) == 0 {
 				continue
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 func ports(tool string) resource.FirewallPorts {
-	return resource.FirewallPorts{Tool: tool, Ports: []string{"6443/tcp", "2379-2380/tcp", "22/tcp"}, Sources: []string{"10.0.0.0/8", "10.1.0.5/32"}}
+	return resource.FirewallPorts{Tool: tool, Ports: []string{"6443/tcp", "2379-2380/tcp", "22/tcp"}, Protocols: []string{"vrrp"}, Sources: []string{"10.0.0.0/8", "10.1.0.5/32"}}
 }
 
 // firewalld is a firewall-cmd that keeps ports and sources as the real one lists them, and beside them the machine's state tells.
@@ -25,7 +25,7 @@ func firewalld(m *fake.Machine) {
 	save := func() error {
 		var s strings.Builder
 		for _, permanent := range []bool{false, true} {
-			for _, what := range []string{"port", "source"} {
+			for _, what := range []string{"port", "protocol", "source"} {
 				slices.Sort(kept[permanent][what])
 				s.WriteString(strings.Join(kept[permanent][what], " ") + "\n")
 			}
@@ -47,7 +47,7 @@ func firewalld(m *fake.Machine) {
 			case verb == "list":
 				return resource.Output{Stdout: strings.Join(set[strings.TrimSuffix(what, "s")], " ") + "\n"}, nil
 			case verb == "add":
-				if what == "source" && !slices.Contains(c.Args, "--zone=trusted") || what == "port" && !slices.Contains(c.Args, "--zone=public") {
+				if what == "source" && !slices.Contains(c.Args, "--zone=trusted") || what != "source" && !slices.Contains(c.Args, "--zone=public") {
 					return resource.Output{Code: 1, Stderr: "wrong zone"}, nil
 				}
 				set[what] = append(set[what], value)

@@ -1,5 +1,5 @@
 // Package authority puts authorities and what else control planes share where it belongs: keys on control planes alone, the certificate that the API is known by on
-// every host. It decides who has what; which keys there are is told to it, and what they are it never knows.
+// every node, and where balancers ask API servers. It decides who has what; which keys there are is told to it, and what they are it never knows.
 package authority
 
 import (
@@ -33,8 +33,10 @@ type Input struct {
 // Steps are a step for each host that answered.
 func Steps(in Input) []plan.Step {
 	var steps []plan.Step
-	for _, h := range in.Cluster.Nodes() {
-		if _, answered := in.Hosts[h.Name]; !answered {
+	nodes := in.Cluster.Nodes()
+	for _, h := range in.Cluster.Hosts {
+		node := slices.ContainsFunc(nodes, func(n v1alpha1.Host) bool { return n.Name == h.Name })
+		if _, answered := in.Hosts[h.Name]; !answered || !node && !in.Cluster.Balancer(h) {
 			continue
 		}
 		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}}

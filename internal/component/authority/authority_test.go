@@ -23,6 +23,7 @@ hosts:
 - {name: w1, address: 10.0.0.21, roles: [worker]}
 - {name: w2, address: 10.0.0.22, roles: [worker]}
 - {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
+endpoint: {kind: keepalived, address: 10.0.0.10}
 `
 
 // input is that of a cluster of which cp3 and w2 did not answer.

@@ -54,7 +54,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 			packages(in, h.Name, f),
 			swap(in.Cluster.HostPreparation),
 			modules(in.Cluster.HostPreparation, f), // before the parameters that they bring
-			sysctls(in.Cluster.HostPreparation),
+			sysctls(in.Cluster, h),
 			limits(in.Cluster.HostPreparation, f), // after fs.nr_open, above which none can be set
 			security(in.Cluster, h, f, open[h.Name]),
 			timeZone(in.Cluster.HostPreparation, f),

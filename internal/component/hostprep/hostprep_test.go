@@ -103,6 +103,7 @@ files:
 		{"debian", "", both(server)},
 		{"debian-settings", settings, map[string]facts.Host{"w1": server("10.0.0.21")}},
 		{"container", "", map[string]facts.Host{"w1": container("10.0.0.21")}},
+		{"rocky-holder", "endpoint: {kind: keepalived, address: 10.0.0.10}\n", map[string]facts.Host{"cp1": rocky("10.0.0.11"), "w1": rocky("10.0.0.21")}},
 		{"rocky", "", map[string]facts.Host{"cp1": rocky("10.0.0.11")}},
 		{"rocky-leave", "\nhostPreparation: {firewall: leave, selinux: leave, swap: true, hostname: false}\n", map[string]facts.Host{"cp1": rocky("10.0.0.11")}},
 	} {
@@ -191,6 +192,10 @@ func TestOpenPorts(t *testing.T) {
 		{"routes", "network: {flannel: {backend: host-gw}}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
 		{"other ports of Services", "apiServer: {extraArgs: {service-node-port-range: 20000-20100}}\n", []string{"20000-20100/tcp", "20000-20100/udp", "10256/tcp"}, []string{"30000-32767/tcp"}},
 		{"no kube-proxy", "kubeProxy: {disabled: true}\n", []string{"30000-32767/tcp"}, []string{"10256/tcp", ""}},
+		{"an address that wanders", "endpoint: {kind: keepalived, address: 10.0.0.10}\n", []string{"6443/tcp", "16443/tcp", "vrrp"}, []string{"9000/tcp"}},
+		{"with statistics", "endpoint: {kind: keepalived, address: 10.0.0.10, keepalived: {balancerPort: 8443, statistics: {credentials: {username: a, passwordFile: motd}}}}\n",
+			[]string{"8443/tcp", "9000/tcp", "vrrp"}, []string{"16443/tcp"}},
+		{"a balancer of the user's", "endpoint: {kind: external, address: 10.0.0.10}\n", []string{"6443/tcp"}, []string{"16443/tcp", "0/tcp", "vrrp"}},
 		{"a network of the user's", "network: {plugin: none}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -53,6 +53,23 @@ func ofVXLAN(c *cluster.Cluster) string {
 	return fmt.Sprintf("%d/udp", c.Network.Flannel.Port)
 }
 
+// ofBalancers is where balancers are beside API servers, which what comes to the address that wanders is led to.
+func ofBalancers(c *cluster.Cluster) string {
+	return fmt.Sprintf("%d/tcp", c.Endpoint.Keepalived.BalancerPort)
+}
+
+func ofStatistics(c *cluster.Cluster) string {
+	if !c.Endpoint.Keepalived.Statistics.Wanted() {
+		return ""
+	}
+	return fmt.Sprintf("%d/tcp", c.Endpoint.Keepalived.Statistics.Port)
+}
+
+func holders(in Input) []v1alpha1.Host { return in.Cluster.Holders() }
+
+// vrrp is the protocol by which holders of an address that wanders know of each other. It has no ports.
+const vrrp = "vrrp"
+
 // ports are those that a cluster needs (kubernetes.io/docs/reference/networking/ports-and-protocols). They are open to all: a list of the hosts
 // that may reach them would change on every host when one comes. The port of sshd stays as it is: we came in by it.
 var ports = []port{
@@ -63,6 +80,11 @@ var ports = []port{
 	{ofNodePorts("tcp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
 	{ofNodePorts("udp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
 	{ofVXLAN, "VXLAN: the network of Pods between hosts", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{ofBalancers, "balancer beside an API server", func(in Input) []v1alpha1.Host {
+		return slices.DeleteFunc(in.Cluster.Holders(), func(h v1alpha1.Host) bool { return !slices.Contains(h.Roles, v1alpha1.ControlPlane) })
+	}},
+	{ofStatistics, "statistics of the balancer", holders},
+	{always(vrrp), "VRRP: who holds the address that wanders; the balancers' own rules let in each other alone", holders},
 	{always("123/udp"), "time for other hosts", func(in Input) []v1alpha1.Host { return in.TimeServers }},
 }
 
@@ -115,7 +137,13 @@ func security(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, open []string) 
 			list = append(list, resource.Unit{Name: unit})
 		}
 	case p.Firewall == v1alpha1.Open && f.Firewall != "":
-		list = append(list, resource.FirewallPorts{Tool: f.Firewall, Ports: open, Sources: podRanges(c, h)})
+		ports := slices.Clone(open)
+		rules := resource.FirewallPorts{Tool: f.Firewall, Sources: podRanges(c, h)}
+		rules.Ports = slices.DeleteFunc(ports, func(p string) bool { return p == vrrp })
+		if len(rules.Ports) < len(open) {
+			rules.Protocols = []string{vrrp}
+		}
+		list = append(list, rules)
 	}
 	return list
 }

@@ -2,11 +2,13 @@ package hostprep
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
@@ -77,15 +79,25 @@ var parameters = []parameter{
 //   - net.core.bpf_jit_kallsyms=1 (B): without effect while bpf_jit_harden is on.
 //   - net.core.rps_sock_flow_entries=8192 (B): without effect unless each queue of each network card is told its share.
 //   - net.core.dev_weight_tx_bias=1 (B): it is 1. fs.may_detach_mounts=1 (C): only the kernel of RHEL 7 has it.
-//   - net.ipv4.ip_nonlocal_bind=1 (C, on balancers): comes with the balancer that needs it.
+
+// ofHolders are the parameters of hosts that hold an address which wanders, by whether it is of IPv4.
+var ofHolders = map[bool]parameter{
+	true:  {"net.ipv4.ip_nonlocal_bind", "1", "Balancers listen at the address that wanders before their host holds it.", "C", "", "", false},
+	false: {"net.ipv6.ip_nonlocal_bind", "1", "Balancers listen at the address that wanders before their host holds it.", "C, of IPv4", "", "", false},
+}
 
 // wanted are the parameters of a host, those of the cluster file among them.
-func wanted(p v1alpha1.HostPreparation) []parameter {
+func wanted(c *cluster.Cluster, h v1alpha1.Host) []parameter {
+	p := c.HostPreparation
 	own := map[string]string{}
 	for name, value := range p.Sysctls {
 		own[dotted(name)] = value
 	}
-	list := append(slices.Clone(parameters), parameter{"fs.nr_open", strconv.Itoa(p.OpenFiles), "No limit of open files may be above it, and openFiles sets such limits.", "C: 52706963", "", "", true})
+	list := slices.Clone(parameters)
+	if a, err := netip.ParseAddr(c.Endpoint.Address); err == nil && c.Holder(h) {
+		list = append(list, ofHolders[a.Unmap().Is4()])
+	}
+	list = append(list, parameter{"fs.nr_open", strconv.Itoa(p.OpenFiles), "No limit of open files may be above it, and openFiles sets such limits.", "C: 52706963", "", "", true})
 	list = slices.DeleteFunc(list, func(q parameter) bool { _, ok := own[q.name]; return ok })
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		if own[name] == "" {
@@ -122,10 +134,10 @@ func dotted(name string) string {
 
 // sysctls are set now and at boot. The file comes after others, /etc/sysctl.conf (as 99-sysctl.conf) and k8s.conf of many a guide among them: the last one that
 // names a parameter wins, and it is no use to set what the next boot sets otherwise. Limits that a host has more of are left so, now and at boot; what the cluster file says is set as it says.
-func sysctls(p v1alpha1.HostPreparation) []resource.Resource {
+func sysctls(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 	boot := resource.SysctlFile{Path: "/etc/sysctl.d/zz-kubewright.conf", Header: header("hostPreparation.sysctls")}
 	var now []resource.Resource
-	for _, q := range wanted(p) {
+	for _, q := range wanted(c, h) {
 		now = append(now, resource.Sysctl{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless, Module: q.module})
 		boot.Parameters = append(boot.Parameters, resource.SysctlLine{Name: q.name, Value: q.value, AtLeast: q.limit, Optional: q.harmless != "", Why: q.why})
 	}

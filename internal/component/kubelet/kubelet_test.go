@@ -23,7 +23,7 @@ const hosts = `
 
 func load(t *testing.T, hosts, more string) *cluster.Cluster {
 	t.Helper()
-	spec, err := v1alpha1.Parse("cluster.yaml", []byte("apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: test\nhosts:"+hosts+more))
+	spec, err := v1alpha1.Parse("cluster.yaml", []byte("apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: test\nendpoint: {kind: keepalived, address: 10.0.0.10}\nhosts:"+hosts+more))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func ExternalHAProxy(c *cluster.Cluster) string {
 	line("global")
 	line("    log stdout format short daemon notice")
 	line("    maxconn 20000")
-	line("    hard-stop-after 5m")
+	line("    hard-stop-after 30s")
 	line("\ndefaults")
 	line("    log global")
 	line("    mode tcp")
@@ -53,7 +53,7 @@ func ExternalHAProxy(c *cluster.Cluster) string {
 	line("    option srvtcpka")
 	line("    option redispatch 1")
 	line("    retries 3")
-	line("    timeout connect 5s")
+	line("    timeout connect 1s")
 	line("    timeout check 5s")
 	line("    timeout queue 20s")
 	line("    timeout client 4h")
@@ -68,7 +68,7 @@ func ExternalHAProxy(c *cluster.Cluster) string {
 	line("    http-check expect status 200")
 	line("    # To have the checks verify certificates, copy %s of a control plane here, and put these in the place of \"verify none\":", authorityPath)
 	line("    # verify required verifyhost %[1]s check-sni %[1]s ca-file PATH", c.Endpoint.Name)
-	line("    default-server check check-ssl verify none inter 2s fastinter 500ms downinter 1s fall 3 rise 2 on-marked-down shutdown-sessions")
+	line("    default-server check check-ssl verify none inter 1s fastinter 250ms downinter 1s fall 3 rise 2 observe layer4 error-limit 1 on-error fastinter on-marked-down shutdown-sessions")
 	for _, u := range upstreams(c) {
 		line("    server %s %s", u.name, u.address)
 	}

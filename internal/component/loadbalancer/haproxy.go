@@ -3,6 +3,7 @@ package loadbalancer
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,14 +40,16 @@ const (
 //     dies or whose etcd does; and it would stay for as long as a kubelet runs.
 //
 // How many connections there may be is Kubespray's.
-func haproxyConfig(c *cluster.Cluster) string {
+//
+// The balancer of a host that may hold the address that wanders serves all others, too: it has more connections, and sends new ones to the API server that has the fewest. Beside its own purpose it
+// says on loopback whether an API server answers through it, which keepalived asks, and shows its statistics if somebody wants them.
+func haproxyConfig(c *cluster.Cluster, h v1alpha1.Host) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	port := strconv.Itoa(c.Cluster.APIServer.Port)
 	line("# Kubewright wrote this, and writes it again when it is changed here: it follows the control planes and the endpoint of the cluster file.")
 	line("global")
 	line("    log stdout format short daemon notice")
-	line("    maxconn 4000")
+	line("    maxconn %d", maxConnections(c, h))
 	line("    nbthread 1")
 	line("    hard-stop-after 30s")
 	line("\ndefaults")
@@ -70,23 +73,24 @@ func haproxyConfig(c *cluster.Cluster) string {
 	line("    timeout server 4h")
 	line("\nfrontend endpoint")
 	line("    log global # what becomes of servers is said on standard error, and would be said twice")
-	for _, a := range c.Loopback() {
-		line("    bind %s", net.JoinHostPort(a, port))
+	for _, a := range binds(c, h) {
+		line("    bind %s", a)
 	}
 	line("    default_backend apiservers")
 	every := checkEvery(c)
 	line("\nbackend apiservers")
-	line("    balance random")
+	line("    balance %s", balancing(c, h))
 	line("    option httpchk")
 	line("    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host %s", c.Endpoint.Name)
 	line("    http-check expect status 200")
 	line("    default-server check check-ssl check-sni %[1]s verify required verifyhost %[1]s ca-file %[2]s inter %[3]dms fastinter %[4]dms downinter %[3]dms fall 3 rise 2 "+
 		"observe layer4 error-limit 1 on-error fastinter on-marked-down shutdown-sessions", c.Endpoint.Name, authorityPath, every.Milliseconds(), (every / 4).Milliseconds())
-	for _, h := range c.With(v1alpha1.ControlPlane) {
-		if cluster.NodeAddress(h) == "" {
-			continue // nobody knows it yet
-		}
-		line("    server %s %s", h.Name, c.APIServer(h))
+	for _, s := range servers(c) {
+		line("    server %s %s", s.name, s.address)
+	}
+	if c.Holder(h) {
+		b.WriteString(health(c))
+		b.WriteString(statistics(c, h))
 	}
 	return b.String()
 }
@@ -99,7 +103,7 @@ const checksPerSecond = 250
 func checkEvery(c *cluster.Cluster) time.Duration {
 	balancers := 0
 	for _, h := range c.Hosts {
-		if c.LocalBalancer(h) {
+		if c.Balancer(h) {
 			balancers++
 		}
 	}
@@ -110,8 +114,106 @@ func checkEvery(c *cluster.Cluster) time.Duration {
 	return every
 }
 
+// servers are the API servers that are known.
+func servers(c *cluster.Cluster) []upstream {
+	return slices.DeleteFunc(upstreams(c), func(u upstream) bool {
+		return cluster.NodeAddress(*c.Host(u.name)) == "" // nobody knows it yet
+	})
+}
+
+// binds are where a balancer listens: on loopback for its host alone, at the address that wanders for all.
+func binds(c *cluster.Cluster, h v1alpha1.Host) []string {
+	var list []string
+	if c.LocalBalancer(h) {
+		for _, a := range c.Loopback() {
+			list = append(list, net.JoinHostPort(a, strconv.Itoa(c.Cluster.APIServer.Port)))
+		}
+	}
+	if c.Holder(h) {
+		list = append(list, net.JoinHostPort(c.Endpoint.Address, strconv.Itoa(c.BalancerPort(h))))
+	}
+	return list
+}
+
+func maxConnections(c *cluster.Cluster, h v1alpha1.Host) int {
+	if c.Holder(h) {
+		return 20000
+	}
+	return 4000
+}
+
+func balancing(c *cluster.Cluster, h v1alpha1.Host) string {
+	if c.Holder(h) {
+		return "leastconn"
+	}
+	return "random"
+}
+
+// health asks an API server, as everybody else is led to one, and takes its certificate for no less.
+func health(c *cluster.Cluster) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("\ndefaults")
+	line("    mode http")
+	line("    option redispatch 1")
+	line("    retries 3")
+	line("    timeout connect 2s")
+	line("    timeout client 30s")
+	line("    timeout server 5s")
+	line("\nfrontend health # keepalived asks here")
+	line("    bind %s", healthAddress)
+	line("    http-request deny unless { path /readyz }")
+	line("    default_backend readyz")
+	line("\nbackend readyz")
+	line("    http-request set-header Host %s", c.Endpoint.Name)
+	for _, s := range servers(c) {
+		line("    server %[1]s %[2]s ssl sni str(%[3]s) verify required verifyhost %[3]s ca-file %[4]s track apiservers/%[1]s", s.name, s.address, c.Endpoint.Name, authorityPath)
+	}
+	return b.String()
+}
+
+// statistics is the page of them, if one is wanted. The password is in no configuration: it comes by the environment.
+func statistics(c *cluster.Cluster, h v1alpha1.Host) string {
+	s := c.Endpoint.Keepalived.Statistics
+	if !s.Wanted() {
+		return ""
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("\nfrontend statistics")
+	line("    bind %s", net.JoinHostPort(cluster.NodeAddress(h), strconv.Itoa(s.Port)))
+	line("    stats enable")
+	line("    stats uri /")
+	line("    stats refresh 10s")
+	line("    stats hide-version")
+	line(`    stats auth "%s:${%s}"`, s.Credentials.Username, passwordVariable)
+	return b.String()
+}
+
+const (
+	// passwordVariable is the variable of a balancer's environment that holds the password of its statistics, passwordPath the file that brings it.
+	passwordVariable = "STATISTICS_PASSWORD"
+	passwordPath     = "/etc/kubewright/endpoint-statistics.env"
+)
+
+// environment is a file of systemd's with the password of statistics. What is in double quotes there has these escaped (systemd.exec(5), EnvironmentFile).
+func environment(password string) string {
+	return passwordVariable + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", "$", `\$`).Replace(password) + "\"\n"
+}
+
 // service is like Debian's haproxy.service, with a user of its own that may do nothing but listen, at a port below 1024 if the API has one.
-const service = `# Kubewright wrote this, and writes it again when it is changed here: put more beside it with "systemctl edit".
+func service(c *cluster.Cluster, h v1alpha1.Host) string {
+	text := unit
+	if c.Holder(h) {
+		text = strings.Replace(text, "LimitNOFILE=16384", "LimitNOFILE=65536", 1)
+		if c.Endpoint.Keepalived.Statistics.Wanted() {
+			text = strings.Replace(text, "Type=notify\n", "EnvironmentFile="+passwordPath+"\nType=notify\n", 1)
+		}
+	}
+	return text
+}
+
+const unit = `# Kubewright wrote this, and writes it again when it is changed here: put more beside it with "systemctl edit".
 [Unit]
 Description=Balancer in front of the Kubernetes API servers
 Documentation=man:haproxy(1)

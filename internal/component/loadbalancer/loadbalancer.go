@@ -1,11 +1,12 @@
-// Package loadbalancer gives workers a way to the API that no single machine's death closes: a HAProxy on loopback, in front of all API servers. It decides by the
-// model and does nothing itself.
+// Package loadbalancer gives workers and people a way to the API that no single machine's death closes: a HAProxy in front of all API servers, on loopback of each worker, or on several hosts one of
+// which holds an address that wanders; or a configuration for a balancer of the user's. It decides by the model and does nothing itself.
 package loadbalancer
 
 import (
 	"net"
 	"strconv"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -27,48 +28,67 @@ type Input struct {
 
 // Packages are those that each host needs, by Debian's names.
 func Packages(in Input) func(host string) []string {
-	has := map[string]bool{}
+	needs := map[string][]string{}
 	for _, h := range in.Cluster.Hosts {
-		has[h.Name] = in.Cluster.LocalBalancer(h)
-	}
-	return func(host string) []string {
-		if !has[host] {
-			return nil
+		switch {
+		case in.Cluster.Holder(h):
+			needs[h.Name] = []string{"haproxy", "keepalived"}
+		case in.Cluster.Balancer(h):
+			needs[h.Name] = []string{"haproxy"}
 		}
-		return []string{"haproxy"}
 	}
+	return func(host string) []string { return needs[host] }
 }
 
-// Steps are a step for each host that answered and has a balancer of its own. Whether an API server answers through it is not theirs to say: in a new cluster there is none yet.
+// Steps are a step for each host that answered and has a balancer, and what stands in the way of an address that wanders. Whether an API server answers through a balancer is not theirs to say: in a
+// new cluster there is none yet.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	var steps []plan.Step
-	config := resource.NewFile(configPath, haproxyConfig(in.Cluster))
-	unit := resource.NewFile("/etc/systemd/system/"+Unit, service)
-	resources := []resource.Resource{
-		resource.Directory{Path: "/etc/kubewright"},
-		config, unit,
-		resource.Unit{Name: Unit, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{config.ID()}},
-	}
 	for _, h := range in.Cluster.Hosts {
-		if _, answered := in.Hosts[h.Name]; !answered || !in.Cluster.LocalBalancer(h) {
+		f, answered := in.Hosts[h.Name]
+		if !answered || !in.Cluster.Balancer(h) {
 			continue
 		}
 		s := plan.Step{
 			StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
-			Resources: resources, Ensures: []resource.Probe{resource.UnitActive{Name: Unit}},
+			Resources: balancer(in.Cluster, h), Ensures: []resource.Probe{resource.UnitActive{Name: Unit}},
+		}
+		if in.Cluster.Holder(h) {
+			s.Resources = append(s.Resources, holder(in.Cluster, h, f)...)
+			s.Ensures = append(s.Ensures, resource.UnitActive{Name: RulesUnit}, resource.UnitActive{Name: AddressUnit})
 		}
 		if in.After != nil {
 			s.Requires = in.After(h.Name)
 		}
 		steps = append(steps, s)
 	}
-	return steps, nil
+	return steps, problems(in)
 }
 
-// Probes ask whether the balancer of a host runs, and whether an API server answers through it.
-func Probes(c *cluster.Cluster) []resource.Probe {
-	local := net.JoinHostPort(c.Loopback()[0], strconv.Itoa(c.Cluster.APIServer.Port))
-	return []resource.Probe{resource.UnitActive{Name: Unit}, answers(c, "endpoint", local)}
+// balancer is what a HAProxy is on a host.
+func balancer(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
+	config := resource.NewFile(configPath, haproxyConfig(c, h))
+	unit := resource.NewFile("/etc/systemd/system/"+Unit, service(c, h))
+	list := []resource.Resource{resource.Directory{Path: "/etc/kubewright"}, config, unit}
+	restart := []resource.ID{unit.ID()}
+	if c.Holder(h) && c.Endpoint.Keepalived.Statistics.Wanted() {
+		password := resource.NewFile(passwordPath, environment(c.StatisticsPassword))
+		password.Mode, password.Secret = 0o600, true
+		list, restart = append(list, password), append(restart, password.ID())
+	}
+	return append(list, resource.Unit{Name: Unit, Active: true, Enabled: true, RestartOn: restart, ReloadOn: []resource.ID{config.ID()}})
+}
+
+// Probes ask whether the balancer of a host runs, and whether an API server answers through it; of one that may hold the address that wanders, also whether it takes part in that.
+func Probes(c *cluster.Cluster, h v1alpha1.Host) []resource.Probe {
+	probes := []resource.Probe{resource.UnitActive{Name: Unit}}
+	if c.LocalBalancer(h) {
+		probes = append(probes, answers(c, "endpoint", net.JoinHostPort(c.Loopback()[0], strconv.Itoa(c.Cluster.APIServer.Port))))
+	}
+	if c.Holder(h) {
+		probes = append(probes, resource.UnitActive{Name: AddressUnit}, resource.HTTPAnswers{Name: "balancer", URL: "http://" + healthAddress + "/readyz"})
+	}
+	return probes
 }
 
 // Way asks whether an API server of the cluster answers at the endpoint's own address, which has to have one.

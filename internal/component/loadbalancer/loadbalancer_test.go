@@ -2,7 +2,9 @@ package loadbalancer
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +26,6 @@ const hosts = `- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
 - {name: cp3, address: 10.0.0.13, roles: [control-plane]}
 - {name: w1, address: 10.0.0.21, roles: [worker]}
 - {name: w2, address: 10.0.0.22, roles: [worker]}
-- {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
 `
 
 const bothFamilies = `- {name: cp1, address: 10.0.0.11, internalAddresses: [10.0.0.11, "fd00::11"], roles: [control-plane]}
@@ -52,7 +53,30 @@ func load(t *testing.T, more string) *cluster.Cluster {
 	return c
 }
 
-var all = map[string]facts.Host{"cp1": {}, "cp2": {}, "cp3": {}, "w1": {}, "w2": {}, "lb1": {}}
+var all = map[string]facts.Host{"cp1": on("10.0.0.11/24"), "cp2": on("10.0.0.12/24"), "cp3": on("10.0.0.13/24"), "w1": on("10.0.0.21/24"), "w2": on("10.0.0.22/24"),
+	"lb1": on("10.0.0.5/24"), "lb2": on("10.0.0.6/24")}
+
+// on is a host with addresses on one interface.
+func on(addresses ...string) facts.Host {
+	i := facts.Interface{Name: "eth0"}
+	for _, a := range addresses {
+		i.Addresses = append(i.Addresses, netip.MustParsePrefix(a))
+	}
+	return facts.Host{Interfaces: []facts.Interface{i}}
+}
+
+const (
+	onControlPlanes = hosts + "endpoint: {kind: keepalived, address: 10.0.0.10}\n"
+	onBalancers     = hosts + `- {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
+- {name: lb2, address: lb2.example, internalAddresses: [10.0.0.6], roles: [loadbalancer, worker]}
+endpoint:
+  kind: keepalived
+  address: 10.0.0.10
+  local: true
+  keepalived: {routerID: 51, interval: 500ms, preempt: true, priorities: {lb2: 200}, statistics: {credentials: {username: admin, passwordFile: statistics}}}
+`
+	ofIPv6 = ipv6First + "endpoint: {kind: keepalived, address: \"fd00::10\"}\n"
+)
 
 func TestSteps(t *testing.T) {
 	only := maps.Clone(all)
@@ -63,12 +87,15 @@ func TestSteps(t *testing.T) {
 		{"ipv4", hosts},
 		{"dual-stack", bothFamilies + "apiServer: {port: 443}\nendpoint: {name: k8s.example.org}\n"},
 		{"ipv6-first", ipv6First},
+		{"keepalived-control-planes", onControlPlanes},
+		{"keepalived-balancers", onBalancers},
+		{"keepalived-ipv6", ofIPv6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := Input{Cluster: load(t, c.file), Hosts: only,
 				After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " is prepared"}} }}
 			steps, problems := Steps(in)
-			if err := plan.Check(steps, []plan.Group{{Name: cluster.Workers, AtOnce: 1}}); err != nil {
+			if err := plan.Check(steps, []plan.Group{{Name: cluster.Workers, AtOnce: 1}, {Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.Balancers, AtOnce: 1}}); err != nil {
 				t.Error(err)
 			}
 			plantest.Golden(t, c.name, steps, problems)
@@ -97,10 +124,81 @@ func TestNoneOfAnExternalEndpoint(t *testing.T) {
 }
 
 func TestPackages(t *testing.T) {
-	packages := Packages(Input{Cluster: load(t, hosts)})
-	for host, want := range map[string][]string{"cp1": nil, "cp2": nil, "w1": {"haproxy"}, "lb1": nil} {
-		if got := packages(host); !slices.Equal(got, want) {
-			t.Errorf("%s needs %q, want %q", host, got, want)
+	for file, want := range map[string]map[string][]string{
+		hosts:           {"cp1": nil, "cp2": nil, "w1": {"haproxy"}},
+		onControlPlanes: {"cp1": {"haproxy", "keepalived"}, "cp2": {"haproxy", "keepalived"}, "w1": nil},
+		onBalancers:     {"cp1": nil, "w1": {"haproxy"}, "lb1": {"haproxy", "keepalived"}, "lb2": {"haproxy", "keepalived"}},
+	} {
+		packages := Packages(Input{Cluster: load(t, file)})
+		for host, want := range want {
+			if got := packages(host); !slices.Equal(got, want) {
+				t.Errorf("%s needs %q, want %q", host, got, want)
+			}
+		}
+	}
+}
+
+// What hosts are can be in the way of an address that wanders.
+func TestProblems(t *testing.T) {
+	for _, c := range []struct {
+		name, file string
+		hosts      map[string]facts.Host
+		want       []string
+	}{
+		{"of another kind", hosts, map[string]facts.Host{"w1": on("10.0.0.10/24")}, nil},
+		{"well", onControlPlanes, all, nil},
+		{"held by one", onControlPlanes, map[string]facts.Host{"cp1": on("10.0.0.11/24"), "cp2": on("10.0.0.12/24", "10.0.0.10/32")}, nil},
+		{"another network", hosts + "endpoint: {kind: keepalived, address: 10.0.1.10}\n", map[string]facts.Host{"cp1": on("10.0.0.11/24"), "cp2": on("10.0.0.12/16")},
+			[]string{"cp1: it cannot hold the address 10.0.1.10: that is not in its network, 10.0.0.0/24 on eth0"}},
+		{"no network", onControlPlanes, map[string]facts.Host{"cp1": on("10.0.0.11/32")},
+			[]string{"cp1: it cannot hold the address 10.0.0.10: that is not in its network, 10.0.0.11/32 on eth0"}},
+		{"a host's own", onControlPlanes, map[string]facts.Host{"cp1": on("10.0.0.11/24", "10.0.0.10/24")},
+			[]string{"cp1: it has the address 10.0.0.10 as one of its own (10.0.0.10/24 on eth0)"}},
+		{"another host's", onControlPlanes, map[string]facts.Host{"w2": on("10.0.0.22/24", "10.0.0.10/32")},
+			[]string{"w2: it has the address 10.0.0.10 on eth0, which the file gives to hosts with the role control-plane"}},
+		{"no address of its family", hosts + "endpoint: {kind: keepalived, address: \"fd00::10\"}\n", map[string]facts.Host{"cp1": on("10.0.0.11/24")},
+			[]string{"cp1: it has no address of the family of fd00::10"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, got := Steps(Input{Cluster: load(t, c.file), Hosts: c.hosts})
+			if len(got) != len(c.want) {
+				t.Fatalf("they are %v", got)
+			}
+			for i := range got {
+				if !got[i].Blocks || got[i].Remedy == "" || !strings.HasPrefix(got[i].String(), c.want[i]) {
+					t.Errorf("%+v, want %s", got[i], c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestPasswordInTheEnvironment(t *testing.T) {
+	const want = "STATISTICS_PASSWORD=\"a\\\"b\\\\c\\$d\\`e'f g#\"\n"
+	if got := environment("a\"b\\c$d`e'f g#"); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	c := load(t, onBalancers)
+	for _, h := range c.Holders() {
+		if text := haproxyConfig(c, h) + service(c, h); strings.Contains(text, c.StatisticsPassword) || !strings.Contains(text, passwordPath) {
+			t.Errorf("%s:\n%s", h.Name, text)
+		}
+	}
+}
+
+func TestProbes(t *testing.T) {
+	c := load(t, onBalancers)
+	for host, want := range map[string]string{
+		"w1":  "unit-active kubewright-endpoint.service, http-answers endpoint",
+		"lb1": "unit-active kubewright-endpoint.service, unit-active kubewright-endpoint-address.service, http-answers balancer",
+		"lb2": "unit-active kubewright-endpoint.service, http-answers endpoint, unit-active kubewright-endpoint-address.service, http-answers balancer",
+	} {
+		var got []string
+		for _, p := range Probes(c, *c.Host(host)) {
+			got = append(got, p.ID().String())
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: %q, want %s", host, got, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 const file = `apiVersion: kubewright.dev/v1alpha1
 kind: Cluster
 name: test
+endpoint: {kind: keepalived, address: 10.0.0.10}
 hosts:
 - {name: cp1, address: 10.0.0.11, roles: [control-plane]}
 - {name: cp4, address: 10.0.0.14, roles: [control-plane], taints: [{key: node-role.kubernetes.io/control-plane, effect: NoSchedule}]}

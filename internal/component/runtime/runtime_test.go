@@ -23,6 +23,7 @@ import (
 const file = `apiVersion: kubewright.dev/v1alpha1
 kind: Cluster
 name: test
+endpoint: {kind: keepalived, address: 10.0.0.10}
 hosts:
 - {name: cp1, address: 10.0.0.11, roles: [control-plane]}
 - {name: w1, address: 10.0.0.21, roles: [worker]}
