@@ -9,7 +9,10 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/kubelet"
+	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
@@ -188,5 +191,64 @@ func TestJoinByAnEndpoint(t *testing.T) {
 		if j := joinBy(withEndpoint(t, endpoint), "cp2", nil, resource.MadeToken{Token: "t"}); j.Hosts != want {
 			t.Errorf("%s: %q, want %q", endpoint, j.Hosts, want)
 		}
+	}
+}
+
+// A new cluster whose API is found at an address that wanders comes up whoever holds it: no steps wait for each other, nor for what is none.
+func TestStandardWithAnAddressThatWanders(t *testing.T) {
+	for name, c := range map[string]struct {
+		more    string
+		holders []string
+	}{
+		"on control planes":   {"", []string{"cp1", "cp2", "cp3"}},
+		"on balancers":        {"- {name: \"lb[1-2]\", address: \"10.0.0.[31-32]\", roles: [loadbalancer]}\n", []string{"lb1", "lb2"}},
+		"on one that works":   {"- {name: lb1, address: 10.0.0.31, roles: [loadbalancer, worker]}\n", []string{"lb1"}},
+		"beside local":        {"", []string{"cp1", "cp2", "cp3"}},
+		"lb1 does not answer": {"- {name: \"lb[1-2]\", address: \"10.0.0.[31-32]\", roles: [loadbalancer]}\n", []string{"lb2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec, err := v1alpha1.Parse("cluster.yaml", []byte("apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: prod\nendpoint: "+floating+"\nhosts:\n"+
+				"- {name: \"cp[1-3]\", address: \"10.0.0.[11-13]\", roles: [control-plane]}\n- {name: \"w[1-2]\", address: \"10.0.0.[21-22]\", roles: [worker]}\n"+c.more))
+			if err != nil {
+				t.Fatal(err)
+			}
+			model := &cluster.Cluster{Cluster: spec}
+			model.Endpoint.Local = name == "beside local"
+			w := Wish{Cluster: model, Hosts: map[string]facts.Host{}}
+			for _, h := range model.Hosts {
+				if name == "lb1 does not answer" && h.Name == "lb1" {
+					continue
+				}
+				f := debian(h)
+				f.Interfaces = []facts.Interface{{Name: "eth0", Addresses: []netip.Prefix{netip.PrefixFrom(f.Addresses[0], 24)}}}
+				w.Hosts[h.Name] = f
+			}
+			w.Keys = func() (Keys, []plan.Problem) { return newKeyring(machines{}.fetch).see(model, w.Hosts) }
+			steps, problems := Standard(everything())(w)
+			if got := blocking(problems); len(got) > 0 {
+				t.Errorf("in the way stands %q", got)
+			}
+			if err := plan.Check(steps, groups(model)); err != nil {
+				t.Error(err)
+			}
+			got := slices.DeleteFunc(hostsOf(steps, loadbalancer.Step), func(host string) bool { return !model.Holder(*model.Host(host)) })
+			if !slices.Equal(got, c.holders) {
+				t.Errorf("%q may hold it, want %q", got, c.holders)
+			}
+			for _, s := range steps {
+				if s.Name != kubelet.Step || s.Host != "w1" {
+					continue
+				}
+				waits := 0
+				for _, condition := range s.Requires {
+					if slices.ContainsFunc(condition.Of, func(id plan.StepID) bool { return id.Name == loadbalancer.Step }) {
+						waits += condition.Needed()
+					}
+				}
+				if waits != 1 {
+					t.Errorf("the kubelet of w1 waits for %d balancers", waits)
+				}
+			}
+		})
 	}
 }
