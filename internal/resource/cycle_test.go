@@ -206,10 +206,11 @@ var scenarios = []scenario{
 			}
 		}, write("/etc/systemd/system/a.service", unitText+"Nice=1\n"))},
 	{name: "firewalld", r: ports("firewalld"), machine: onMachine(firewalld), changes: []string{
-		"port 6443/tcp: closed → open", "port 2379-2380/tcp: open until a restart → open", "source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
+		"port 6443/tcp: closed → open", "port 2379-2380/tcp: open until a restart → open", "protocol vrrp: closed → open",
+		"source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
 	{name: "ufw", r: ports("ufw"),
 		machine: onMachine(ufw), changes: []string{
-			"port 6443/tcp: closed → open", "port 2379-2380/tcp: closed → open", "source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
+			"port 6443/tcp: closed → open", "port 2379-2380/tcp: closed → open", "protocol vrrp: closed → open", "source 10.0.0.0/8: closed → open", "source 10.1.0.5: closed → open"}},
 	{name: "no firewall", r: ports("ufw")},
 }
 
