@@ -277,9 +277,15 @@ func (o operator) member(t *testing.T, machine string) (cluster, id string) {
 // fileOf is a cluster file of some machines.
 func (o operator) fileOf(t *testing.T, planes, workers string) string {
 	t.Helper()
+	return o.fileWith(t, map[string]string{"control-plane": planes, "worker": workers})
+}
+
+// fileWith is a cluster file of some machines, by role.
+func (o operator) fileWith(t *testing.T, roles map[string]string) string {
+	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: e2e\nssh: {user: root, key: %s}\nhosts:\n", filepath.Join(filepath.Dir(o.SSHConfig()), "id_ed25519"))
-	for role, names := range map[string]string{"control-plane": planes, "worker": workers} {
+	for role, names := range roles {
 		for _, m := range strings.Fields(names) {
 			fmt.Fprintf(&b, "- {name: %s, address: %s, roles: [%s]}\n", m, o.address(t, m), role)
 		}
@@ -441,11 +447,17 @@ type writer struct {
 
 func (o operator) writes(t *testing.T, by string) *writer {
 	t.Helper()
+	return o.writesTo(t, by, "127.0.0.1:6443")
+}
+
+// writesTo writes by what a machine knows the API as.
+func (o operator) writesTo(t *testing.T, by, api string) *writer {
+	t.Helper()
 	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(o.must(t, "kubeconfig", "--user", "writer", "--ttl", "4h")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Host, config.ServerName = "https://"+o.tunnel(t, by, "127.0.0.1:6443"), "kubernetes"
+	config.Host, config.ServerName = "https://"+o.tunnel(t, by, api), "kubernetes"
 	config.QPS, config.Burst = -1, 0
 	all, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -477,6 +489,18 @@ func (w *writer) missing(t *testing.T) []string {
 		there[m.GetName()] = true
 	}
 	return slices.DeleteFunc(slices.Clone(w.names), func(name string) bool { return there[name] })
+}
+
+// more waits until so many more writes were acknowledged.
+func (w *writer) more(t *testing.T, n int) {
+	t.Helper()
+	before, _ := w.counts()
+	wait(t, fmt.Sprintf("%d more writes", n), func(context.Context) error {
+		if done, failed := w.counts(); done < before+n {
+			return fmt.Errorf("%d of them, %d failed", done-before, failed)
+		}
+		return nil
+	})
 }
 
 // asks asks the Service by a node, with a new connection each time.

@@ -50,6 +50,7 @@ func haproxyConfig(c *cluster.Cluster, h v1alpha1.Host) string {
 	line("global")
 	line("    log stdout format short daemon notice")
 	line("    maxconn %d", maxConnections(c, h))
+	line("    no strict-limits # where it may not open so many files, it takes fewer connections, rather than none")
 	line("    nbthread 1")
 	line("    hard-stop-after 30s")
 	line("\ndefaults")
