@@ -24,6 +24,9 @@ func isWorker(h v1alpha1.Host) bool {
 // LedToEndpoint says whether a host's way to the API is the endpoint's own address: that of a node that is no control plane and has no balancer of its own.
 func (c *Cluster) LedToEndpoint(h v1alpha1.Host) bool { return isWorker(h) && !c.LocalBalancer(h) }
 
+// Led says whether a host's way to the API is another than its own API server: a balancer, here or elsewhere.
+func (c *Cluster) Led(h v1alpha1.Host) bool { return isWorker(h) }
+
 // PublicAddress is the address and port of the endpoint that people are led to; empty if it has none of its own.
 func (c *Cluster) PublicAddress() string {
 	if c.Endpoint.Address == "" {

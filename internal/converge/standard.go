@@ -55,8 +55,12 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		stopped := leave.Stopped(leaving)
 		leaving.Balanced = balanced(w, stopped)
-		all.add(loadbalancer.Steps(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: func(host string) []plan.Condition {
-			return append(after(host, hostprep.Step, authority.Step), stopped(host)...) // an API server that was there has its port
+		all.add(loadbalancer.Steps(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts, Living: formed(w), After: func(host string) []plan.Condition {
+			conditions := append(after(host, hostprep.Step, authority.Step), stopped(host)...) // an API server that was there has its port
+			if w.Cluster.LedToEndpoint(*w.Cluster.Host(host)) {
+				conditions = append(conditions, held(w)...)
+			}
+			return conditions
 		}}))
 
 		joinable := plan.After(plan.StepID{Host: executor, Name: clusterobjects.Join})
@@ -73,7 +77,7 @@ func Standard(b *bundle.Bundle) Components {
 					}
 					return conditions
 				}
-				return append(append(after(host, runtime.Images, authority.Step), wayOf(w, host)...), joinable)
+				return append(after(host, runtime.Images, authority.Step, loadbalancer.Step), joinable)
 			},
 		}
 		all.add(kubelet.Steps(kubelets))
@@ -127,11 +131,8 @@ func Standard(b *bundle.Bundle) Components {
 	}
 }
 
-// wayOf is what a worker's way to the API waits for: its own balancer, or one that may hold the address that wanders; nothing of ours if it is led to a balancer of the user's.
-func wayOf(w Wish, host string) []plan.Condition {
-	if w.Cluster.LocalBalancer(*w.Cluster.Host(host)) {
-		return after(host, loadbalancer.Step)
-	}
+// held is that some host can hold the address of the endpoint; nothing if that is of the user's own balancer.
+func held(w Wish) []plan.Condition {
 	if ids := steps(w, w.Cluster.Holders(), loadbalancer.Step); len(ids) > 0 {
 		return []plan.Condition{{Name: "some host can hold the address of the API", AtLeast: 1, Of: ids}}
 	}
@@ -203,7 +204,7 @@ func balancerBefore(w Wish) func(host string) []resource.Resource {
 func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Condition {
 	var ids []plan.StepID
 	for _, h := range w.Cluster.Hosts {
-		if _, answered := w.Hosts[h.Name]; answered && w.Cluster.Balancer(h) && len(stopped(h.Name)) == 0 {
+		if _, answered := w.Hosts[h.Name]; answered && (w.Cluster.Balancer(h) || w.Cluster.Led(h)) && len(stopped(h.Name)) == 0 {
 			ids = append(ids, plan.StepID{Host: h.Name, Name: loadbalancer.Step})
 		}
 	}

@@ -167,8 +167,12 @@ func Make(in Input) (*Plan, error) {
 	}
 	p := &Plan{Steps: []StepChange{}, Problems: in.Problems, Missing: in.Missing, Hosts: in.Hosts, Groups: in.Groups, Graph: in.Steps}
 	byHost := map[string][]Step{}
+	replaced := map[resource.ID][]StepID{}
 	for _, s := range in.Steps {
 		byHost[s.Host] = append(byHost[s.Host], s)
+		for _, id := range s.Replaces {
+			replaced[id] = append(replaced[id], s.StepID)
+		}
 	}
 	for _, h := range in.Hosts {
 		d, ok := in.Found[h]
@@ -186,6 +190,11 @@ func Make(in Input) (*Plan, error) {
 			s := Step{StepID: StepID{h, CleanUp}}
 			for _, before := range byHost[h] {
 				s.Requires = append(s.Requires, After(before.StepID))
+			}
+			for _, id := range d.removals {
+				if by := replaced[id]; len(by) > 0 {
+					s.Requires = append(s.Requires, Condition{Name: "nothing needs " + id.String() + " any more", Of: by})
+				}
 			}
 			c := StepChange{Step: s, ID: s.StepID}
 			for _, id := range d.removals {

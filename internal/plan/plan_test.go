@@ -77,10 +77,17 @@ type world struct {
 	observed map[string]plan.Observation
 	missing  map[string]string
 	problems []plan.Problem
+	replaces resource.ID // by the first step
 }
 
 func (w world) plan(t *testing.T) *plan.Plan {
 	t.Helper()
+	steps := steps
+	if w.replaces != (resource.ID{}) {
+		list := steps()
+		list[0].Replaces = []resource.ID{w.replaces}
+		steps = func() []plan.Step { return list }
+	}
 	p, err := plan.Make(plan.Input{Steps: steps(), Groups: members, Hosts: []string{"m1", "m2", "m3"}, Found: compared(steps(), w.observed), Missing: w.missing, Problems: w.problems})
 	if err != nil {
 		t.Fatal(err)
@@ -295,6 +302,12 @@ func TestCleanUpComesLast(t *testing.T) {
 	last := p.Graph[len(p.Graph)-1]
 	if last.StepID != id("m2", plan.CleanUp) || len(last.Requires) != 2 {
 		t.Errorf("what is no longer wanted goes by %s after %v", last.StepID, last.Requires)
+	}
+	w := worlds()["drift"]
+	w.replaces = resource.ID{Kind: "unit", Name: "old.service"}
+	p = w.plan(t)
+	if last := p.Graph[len(p.Graph)-1]; len(last.Requires) != 3 || last.Requires[2].Of[0].Host != "m1" || last.Requires[2].Name != "nothing needs unit old.service any more" {
+		t.Errorf("what m1 needs goes after %v", last.Requires)
 	}
 	if c := p.Steps[len(p.Steps)-1]; c.Changes[0].Resource.Name != "/etc/old" || c.Changes[1].Resource.Name != "old.service" {
 		t.Errorf("it goes in another order than the agent said: %v", c.Changes)

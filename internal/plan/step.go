@@ -26,6 +26,8 @@ type Step struct {
 	Requires []Condition
 	// Group is the name of the group whose member its host is, if the step disturbs one; empty if it cannot.
 	Group string
+	// Replaces are resources of other hosts that its host needs no more once it is done: where they are no longer wanted, they go after it.
+	Replaces []resource.ID
 	// Leaves is the name of the host whose leaving the cluster it is part of; empty for all other steps.
 	Leaves string
 	// Reset says that everything goes that Kubewright put on its host. Such a step has no resources.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Block is some lines in a text file that belongs to the user: /etc/hosts. They stand between two comments, and the rest stays as it is.
@@ -13,7 +14,12 @@ type Block struct {
 	Name string `json:"name"`
 	// Text is its lines.
 	Text string `json:"text"`
+	// Once is what has to answer before they are written; nil if nothing has to.
+	Once *HTTPAnswers `json:"once,omitempty"`
 }
+
+// onceTime is how long a block waits for what has to answer before: an API server may be starting in the same run.
+const onceTime = 2 * time.Minute
 
 // ID is the file's path and its name.
 func (b Block) ID() ID { return ID{"block", b.Path + " " + b.Name} }
@@ -125,8 +131,36 @@ func (b Block) Diff(o Observed) []Change {
 	return []Change{c}
 }
 
+// wait waits until what has to answer does.
+func (b Block) wait(ctx context.Context, env *Env) error {
+	limited, cancel := context.WithTimeout(ctx, onceTime)
+	defer cancel()
+	tick := time.NewTicker(endPause)
+	defer tick.Stop()
+	for {
+		why, err := b.Once.Check(ctx, env)
+		if err != nil || why == "" {
+			return err
+		}
+		env.progress("waiting: " + why)
+		select {
+		case <-tick.C:
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("%s is left as it is, since nobody may be led where nothing answers: after %s, %s", b.Path, onceTime, why)
+		}
+	}
+}
+
 // Apply puts it into the file.
-func (b Block) Apply(_ context.Context, env *Env) error {
+func (b Block) Apply(ctx context.Context, env *Env) error {
+	if b.Once != nil {
+		if err := b.wait(ctx, env); err != nil {
+			return err
+		}
+	}
 	f, err := readText(env, b.Path)
 	if err != nil {
 		return err

@@ -1,8 +1,13 @@
 package resource_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/kubewright/kubewright/internal/resource"
@@ -94,5 +99,40 @@ func TestBlockLeavesWhatOthersWrote(t *testing.T) {
 	}
 	if got, want := look(t, env.Files, "/f"), quoted("mine\n"); got != want {
 		t.Errorf("it is %s, want %s", got, want)
+	}
+}
+
+func TestBlockComesOnceSomethingAnswers(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer s.Close()
+	env := fake.New("m", nil).Env(nil)
+	b := resource.Block{Path: "/f", Name: "h", Text: "x", Once: &resource.HTTPAnswers{Name: "the API", URL: s.URL}}
+	if err := b.Apply(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	if got := look(t, env.Files, "/f"); !strings.Contains(got, "kubewright h\\nx\\n") || asked != 3 {
+		t.Errorf("asked %d times, it is %s", asked, got)
+	}
+	settled(t, b, env)
+
+	s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	env.Progress = func(said string) {
+		if !strings.Contains(said, "the API: ") {
+			t.Errorf("it says %q", said)
+		}
+		cancel()
+	}
+	b.Text = "y"
+	if err := b.Apply(ctx, env); !errors.Is(err, context.Canceled) {
+		t.Errorf("it says %v", err)
+	}
+	if got := look(t, env.Files, "/f"); strings.Contains(got, "y") {
+		t.Errorf("hosts are led where nothing answers: %s", got)
 	}
 }

@@ -83,7 +83,7 @@ func name(c *cluster.Cluster, h v1alpha1.Host, known []v1alpha1.Host) []resource
 }
 
 // etcHosts are lines of /etc/hosts: the host itself, those that all have to know, control planes, and the endpoint. Never all hosts: one that comes or goes must not
-// touch the others. The endpoint comes last, so that the name of a control plane's address is its own.
+// touch the others. The endpoint comes last, so that the name of a control plane's address is its own. On hosts that are led to others it is for their balancer to say, once there is a way.
 func etcHosts(c *cluster.Cluster, h v1alpha1.Host, known []v1alpha1.Host) string {
 	if !slices.ContainsFunc(known, func(k v1alpha1.Host) bool { return k.Name == h.Name }) {
 		known = slices.Concat([]v1alpha1.Host{h}, known)
@@ -94,8 +94,10 @@ func etcHosts(c *cluster.Cluster, h v1alpha1.Host, known []v1alpha1.Host) string
 			fmt.Fprintf(&text, "%s %s\n", a, k.Name)
 		}
 	}
-	for _, a := range c.EndpointAddresses(h) {
-		fmt.Fprintf(&text, "%s %s\n", a, c.Endpoint.Name)
+	if !c.Led(h) {
+		for _, a := range c.EndpointAddresses(h) {
+			fmt.Fprintf(&text, "%s %s\n", a, c.Endpoint.Name)
+		}
 	}
 	return text.String()
 }

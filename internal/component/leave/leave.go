@@ -35,7 +35,7 @@ type Input struct {
 	Executor string
 	// RuntimeEndpoint is where the container runtime answers: "unix:///run/containerd/containerd.sock".
 	RuntimeEndpoint string
-	// Balanced is what has to have come true before an API server ends: that nobody is sent to it.
+	// Balanced is what has to have come true before an API server ends, or a balancer: that nobody is sent to it.
 	Balanced []plan.Condition
 	// Member is that the etcd member of a host has left.
 	Member func(host string) []plan.Condition
@@ -127,6 +127,9 @@ func host(in Input, l facts.Leaver, begin []plan.Condition) (steps []plan.Step, 
 		steps, done = append(steps, s), append(done, plan.After(s.StepID))
 	}
 	done = append(done, in.Member(l.Name)...)
+	if slices.Contains(l.Roles, string(v1alpha1.LoadBalancer)) {
+		done = append(done, in.Balanced...) // nobody is led to it any more
+	}
 	if l.Host != nil {
 		reset := plan.Step{StepID: plan.StepID{Host: l.Name, Name: Reset}, Leaves: l.Name, Reset: true, Requires: done}
 		steps, done = append(steps, reset), []plan.Condition{plan.After(reset.StepID)}

@@ -3,8 +3,10 @@
 package loadbalancer
 
 import (
+	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
@@ -22,7 +24,9 @@ type Input struct {
 	Cluster *cluster.Cluster
 	// Hosts are those that answered, by name.
 	Hosts map[string]facts.Host
-	// After is what the step on a host waits for, packages and authorities among it; may be nil.
+	// Living says that the cluster has been whole: there is an API to ask what leads to it for.
+	Living bool
+	// After is what the step on a host waits for, packages and authorities among it, and on hosts that are led to the address of the endpoint, that it is there; may be nil.
 	After func(host string) []plan.Condition
 }
 
@@ -40,22 +44,26 @@ func Packages(in Input) func(host string) []string {
 	return func(host string) []string { return needs[host] }
 }
 
-// Steps are a step for each host that answered and has a balancer, and what stands in the way of an address that wanders. Whether an API server answers through a balancer is not theirs to say: in a
-// new cluster there is none yet.
+// Steps are a step for each host that answered and has a balancer or is led to one, and what stands in the way of an address that wanders. In a new cluster, whether an API server answers through a
+// balancer is not theirs to say: there is none yet.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	var steps []plan.Step
 	for _, h := range in.Cluster.Hosts {
 		f, answered := in.Hosts[h.Name]
-		if !answered || !in.Cluster.Balancer(h) {
+		if !answered || !in.Cluster.Balancer(h) && !in.Cluster.Led(h) {
 			continue
 		}
-		s := plan.Step{
-			StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
-			Resources: balancer(in.Cluster, h), Ensures: []resource.Probe{resource.UnitActive{Name: Unit}},
+		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h)}
+		if in.Cluster.Balancer(h) {
+			s.Resources, s.Ensures = balancer(in.Cluster, h), []resource.Probe{resource.UnitActive{Name: Unit}}
 		}
 		if in.Cluster.Holder(h) {
 			s.Resources = append(s.Resources, holder(in.Cluster, h, f)...)
 			s.Ensures = append(s.Ensures, resource.UnitActive{Name: RulesUnit}, resource.UnitActive{Name: AddressUnit})
+		}
+		if in.Cluster.Led(h) {
+			s.Resources = append(s.Resources, name(in, h)...)
+			s.Replaces = []resource.ID{resource.Unit{Name: AddressUnit}.ID()}
 		}
 		if in.After != nil {
 			s.Requires = in.After(h.Name)
@@ -63,6 +71,25 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		steps = append(steps, s)
 	}
 	return steps, problems(in)
+}
+
+// name is what a host that is led to the API knows it by. In a cluster that lives it comes once an API server answers there: until then, the host finds one where it did before.
+func name(in Input, h v1alpha1.Host) []resource.Resource {
+	c := in.Cluster
+	addresses := c.EndpointAddresses(h)
+	if len(addresses) == 0 {
+		return nil // name servers know it
+	}
+	var text strings.Builder
+	for _, a := range addresses {
+		fmt.Fprintf(&text, "%s %s\n", a, c.Endpoint.Name)
+	}
+	b := resource.Block{Path: "/etc/hosts", Name: "endpoint", Text: text.String()}
+	if in.Living {
+		way := answers(c, "the API", net.JoinHostPort(addresses[0], strconv.Itoa(c.Cluster.APIServer.Port)))
+		b.Once = &way
+	}
+	return []resource.Resource{b}
 }
 
 // balancer is what a HAProxy is on a host.
@@ -92,9 +119,11 @@ func Probes(c *cluster.Cluster, h v1alpha1.Host) []resource.Probe {
 }
 
 // Way asks whether an API server of the cluster answers at the endpoint's own address, which has to have one.
-func Way(c *cluster.Cluster) resource.Probe { return answers(c, c.PublicAddress(), c.PublicAddress()) }
+func Way(c *cluster.Cluster) resource.HTTPAnswers {
+	return answers(c, c.PublicAddress(), c.PublicAddress())
+}
 
 // answers asks for an API server by the name that is in all certificates from the first day, whatever the address.
-func answers(c *cluster.Cluster, who, address string) resource.Probe {
+func answers(c *cluster.Cluster, who, address string) resource.HTTPAnswers {
 	return resource.HTTPAnswers{Name: who, URL: "https://" + address + "/readyz", CA: authorityPath, ServerName: c.Endpoint.Name}
 }

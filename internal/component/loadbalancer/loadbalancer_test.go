@@ -13,6 +13,7 @@ import (
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/plan/plantest"
+	"github.com/kubewright/kubewright/internal/resource"
 )
 
 const head = `apiVersion: kubewright.dev/v1alpha1
@@ -115,10 +116,45 @@ func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 	}
 }
 
-func TestNoneOfAnExternalEndpoint(t *testing.T) {
-	for endpoint, want := range map[string]int{"{kind: external, address: 10.0.0.10}": 0, "{kind: external, address: 10.0.0.10, port: 443, local: true}": 2} {
-		if steps, _ := Steps(Input{Cluster: load(t, hosts+"endpoint: "+endpoint+"\n"), Hosts: all}); len(steps) != want {
-			t.Errorf("%s: %d steps, want %d", endpoint, len(steps), want)
+func TestNoBalancerOfOursWithAnExternalEndpoint(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"{kind: external, address: 10.0.0.10}":                         "w1: 10.0.0.10 api.test.internal w2: 10.0.0.10 api.test.internal ",
+		"{kind: external, address: 10.0.0.10, port: 443, local: true}": "w1: unit w1: 127.0.0.1 api.test.internal w2: unit w2: 127.0.0.1 api.test.internal ",
+		"{kind: external, address: api.example.org}":                   "",
+	} {
+		steps, _ := Steps(Input{Cluster: load(t, hosts+"endpoint: "+endpoint+"\n"), Hosts: all})
+		got := ""
+		for _, s := range steps {
+			for _, r := range s.Resources {
+				switch r := r.(type) {
+				case resource.Unit:
+					got += s.Host + ": unit "
+				case resource.Block:
+					got += s.Host + ": " + strings.TrimSpace(r.Text) + " "
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", endpoint, got, want)
+		}
+	}
+}
+
+func TestNobodyIsLedWhereNothingAnswers(t *testing.T) {
+	for file, want := range map[string]string{hosts: "https://127.0.0.1:6443/readyz", onControlPlanes: "https://10.0.0.10:6443/readyz"} {
+		for _, living := range []bool{false, true} {
+			steps, _ := Steps(Input{Cluster: load(t, file), Hosts: all, Living: living})
+			i := slices.IndexFunc(steps, func(s plan.Step) bool { return s.Host == "w1" })
+			last := steps[i].Resources[len(steps[i].Resources)-1].(resource.Block)
+			switch {
+			case !living && last.Once != nil:
+				t.Errorf("in a new cluster, w1 waits for %s", last.Once.URL)
+			case living && (last.Once == nil || last.Once.URL != want || last.Once.ServerName != "api.test.internal"):
+				t.Errorf("w1 waits for %v, want %s", last.Once, want)
+			}
+			if !slices.Contains(steps[i].Replaces, resource.ID{Kind: "unit", Name: AddressUnit}) {
+				t.Errorf("what holds the address may go before w1 is led elsewhere")
+			}
 		}
 	}
 }
