@@ -57,8 +57,8 @@ func Standard(b *bundle.Bundle) Components {
 		leaving.Balanced = balanced(w, stopped)
 		all.add(loadbalancer.Steps(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts, Living: formed(w), After: func(host string) []plan.Condition {
 			conditions := append(after(host, hostprep.Step, authority.Step), stopped(host)...) // an API server that was there has its port
-			if w.Cluster.LedToEndpoint(*w.Cluster.Host(host)) {
-				conditions = append(conditions, held(w)...)
+			if h := *w.Cluster.Host(host); w.Cluster.LedToEndpoint(h) && !w.Cluster.Holder(h) {
+				conditions = append(conditions, held(w, stopped)...)
 			}
 			return conditions
 		}}))
@@ -131,12 +131,16 @@ func Standard(b *bundle.Bundle) Components {
 	}
 }
 
-// held is that some host can hold the address of the endpoint; nothing if that is of the user's own balancer.
-func held(w Wish) []plan.Condition {
-	if ids := steps(w, w.Cluster.Holders(), loadbalancer.Step); len(ids) > 0 {
-		return []plan.Condition{{Name: "some host can hold the address of the API", AtLeast: 1, Of: ids}}
+// held is that some host can hold the address of the endpoint; nothing if that is of the user's own balancer. One whose API server has to end before does not count, unless there are no others.
+func held(w Wish, stopped func(host string) []plan.Condition) []plan.Condition {
+	ids := steps(w, w.Cluster.Holders(), loadbalancer.Step)
+	if now := slices.DeleteFunc(slices.Clone(ids), func(id plan.StepID) bool { return len(stopped(id.Host)) > 0 }); len(now) > 0 {
+		ids = now
 	}
-	return nil
+	if len(ids) == 0 {
+		return nil
+	}
+	return []plan.Condition{{Name: "some host can hold the address of the API", AtLeast: 1, Of: ids}}
 }
 
 // carries says that the kubelet of a host is well, and the API server beside it, too: it ends and starts static Pods as their manifests say. It comes last then, since one that is restarted does
@@ -200,12 +204,17 @@ func balancerBefore(w Wish) func(host string) []resource.Resource {
 	}
 }
 
-// balanced is that the balancers of all hosts that answered know the control planes of the cluster file. Those that come where an API server ends do not count: nobody is sent there yet.
+// balanced is that the balancers of all hosts that answered know the control planes of the cluster file, and that all others are led to them. Those that come where an API server ends do not count:
+// nobody is sent there yet; nor do hosts that are led to these alone.
 func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Condition {
+	stays := func(id plan.StepID) bool { return len(stopped(id.Host)) == 0 }
+	holders := held(w, stopped)
+	led := len(holders) == 0 || slices.ContainsFunc(holders[0].Of, stays)
 	var ids []plan.StepID
 	for _, h := range w.Cluster.Hosts {
-		if _, answered := w.Hosts[h.Name]; answered && (w.Cluster.Balancer(h) || w.Cluster.Led(h)) && len(stopped(h.Name)) == 0 {
-			ids = append(ids, plan.StepID{Host: h.Name, Name: loadbalancer.Step})
+		id := plan.StepID{Host: h.Name, Name: loadbalancer.Step}
+		if _, answered := w.Hosts[h.Name]; answered && stays(id) && (w.Cluster.Balancer(h) || w.Cluster.Led(h) && led) {
+			ids = append(ids, id)
 		}
 	}
 	if len(ids) == 0 {
