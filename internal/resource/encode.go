@@ -88,6 +88,8 @@ func Decode(e Encoded) (Resource, error) {
 		return decode[KubeletBootstrap](e)
 	case "kubelet-joined":
 		return decode[KubeletJoined](e)
+	case "pod-range-file":
+		return decode[PodRangeFile](e)
 	case "shared-file":
 		return decode[SharedFile](e)
 	case "object":

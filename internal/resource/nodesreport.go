@@ -28,6 +28,8 @@ type NodeFound struct {
 	// Runtime is its container runtime: "containerd://2.4.2".
 	Runtime   string   `json:"runtime,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
+	// PodRanges are those of its Pods, the first family first; none before the controller manager gave it some.
+	PodRanges []string `json:"podRanges,omitempty"`
 	// Roles are those that its labels name: "control-plane".
 	Roles []string `json:"roles,omitempty"`
 }
@@ -71,6 +73,7 @@ func nodeFound(n *unstructured.Unstructured) NodeFound {
 			f.Addresses = append(f.Addresses, address)
 		}
 	}
+	f.PodRanges = podRanges(n)
 	for label := range n.GetLabels() {
 		if role, ok := strings.CutPrefix(label, "node-role.kubernetes.io/"); ok && role != "" {
 			f.Roles = append(f.Roles, role)
