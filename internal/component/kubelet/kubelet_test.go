@@ -1,10 +1,12 @@
 package kubelet
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -149,5 +151,36 @@ func TestBundleWithoutKubernetes(t *testing.T) {
 	steps, problems := Steps(in)
 	if len(steps) > 0 || len(problems) != 1 || !problems[0].Blocks || problems[0].Message != "the bundle of Kubernetes v1.37.1 has no program kubernetes" {
 		t.Errorf("%d steps, problems %v", len(steps), problems)
+	}
+}
+
+// The example of RKE's guide: what is reserved of a node of 32 processors, 64 GiB and 100 GiB. Of the rest, 60.5 GiB and 88 GiB, TestAllocatable of package sizing is.
+func TestReservations(t *testing.T) {
+	model := load(t, hosts, `
+kubelet:
+  kubeReserved: {cpu: "1", memory: 2Gi, ephemeral-storage: 1Gi}
+  systemReserved: {cpu: "1", memory: 1Gi, ephemeral-storage: 1Gi}
+  evictionHard: {memory.available: 500Mi, nodefs.available: 10%}
+`)
+	text, err := Configuration(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(text), &config); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"kubeReserved":   map[string]any{"cpu": "1", "memory": "2Gi", "ephemeral-storage": "1Gi"},
+		"systemReserved": map[string]any{"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"},
+		"evictionHard":   map[string]any{"memory.available": "500Mi", "nodefs.available": "10%"},
+		// Signals that are not named keep their thresholds.
+		"mergeDefaultEvictionSettings": true,
+		// Pods are held to what is left, as kubelets do by themselves. The control groups of the system's own programs are not held to what is reserved: that would end some of them.
+		"enforceNodeAllocatable": nil, "kubeReservedCgroup": nil, "systemReservedCgroup": nil,
+	} {
+		if !reflect.DeepEqual(config[name], want) {
+			t.Errorf("%s is %v, not %v", name, config[name], want)
+		}
 	}
 }
