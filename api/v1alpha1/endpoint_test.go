@@ -55,6 +55,7 @@ func TestEndpoint(t *testing.T) {
 		"{kind: keepalived, address: a.example.com}":                               {line + `39: endpoint.address: "a.example.com" cannot be meant; want an IP address that nobody has`},
 		"{kind: keepalived, address: 10.0.0.21}":                                   {line + "39: endpoint.address: 10.0.0.21 is that of w1"},
 		"{kind: keepalived, address: 10.244.1.1}":                                  {line + "39: endpoint.address: 10.244.1.1 is within 10.244.0.0/16"},
+		"{kind: keepalived, address: 10.96.1.1}":                                   {line + "39: endpoint.address: 10.96.1.1 is within 10.96.0.0/16"},
 		"{kind: keepalived, address: 10.0.0.10, port: 443}":                        {line + "56: endpoint.port: the address has the port of API servers"},
 		"{kind: keepalived, address: 10.0.0.10, keepalived: {role: loadbalancer}}": {line + "69: endpoint.keepalived.role: no host has the role loadbalancer"},
 		"{kind: keepalived, address: 10.0.0.10, keepalived: {role: worker}}":       {line + `69: endpoint.keepalived.role: "worker" cannot be meant; want loadbalancer or control-plane`},
