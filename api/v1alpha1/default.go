@@ -76,7 +76,7 @@ func (c *Cluster) setKubernetesDefaults() {
 	n.Flannel.Backend = cmp.Or(n.Flannel.Backend, VXLAN)
 	n.Flannel.Port = cmp.Or(n.Flannel.Port, 8472)
 	if n.Masquerade == nil {
-		n.Masquerade = new(true)
+		n.Masquerade = new(n.Plugin != Routed) // routers know the way to Pods
 	}
 	e := &c.Etcd
 	e.Quota = cmp.Or(e.Quota, "8Gi")

@@ -70,6 +70,7 @@ type Plugin string
 // The network plugins.
 const (
 	Flannel   Plugin = "flannel"
+	Routed    Plugin = "routed"
 	NoPlugin  Plugin = "none"
 	VXLAN            = "vxlan"
 	HostGW           = "host-gw"
@@ -99,13 +100,16 @@ type Network struct {
 	NodeMaskIPv6 int `json:"nodeMaskIPv6,omitempty"`
 	// DNSDomain is the domain of the cluster's names; cluster.local by default.
 	DNSDomain string `json:"dnsDomain,omitempty"`
-	// Plugin is flannel (default), or none: then one of yours has to be installed before nodes become ready.
+	// Plugin is flannel (default); routed: your routers know the way to the range of each node, and nothing lies over your network ("kubewright network routes" prints what they have to hold); or none:
+	// then one of yours has to be installed before nodes become ready.
 	Plugin Plugin `json:"plugin,omitempty"`
 	// Flannel are its options.
 	Flannel FlannelOptions `json:"flannel,omitempty"`
+	// Routed are the options of routed.
+	Routed RoutedOptions `json:"routed,omitempty"`
 	// MTU of Pods' interfaces, 576 to 65535, and 1280 at least with IPv6; by default what the hosts' interfaces leave.
 	MTU int `json:"mtu,omitempty"`
-	// Masquerade says whether what Pods send out of the cluster bears their node's address; true by default. False is for networks that know the way to Pods.
+	// Masquerade says whether what Pods send out of the cluster bears their node's address; true by default, and false with routed. False is for networks that know the way to Pods.
 	Masquerade *bool `json:"masquerade,omitempty"`
 }
 
@@ -117,6 +121,12 @@ type FlannelOptions struct {
 	Port int `json:"port,omitempty"`
 	// DirectRouting has VXLAN use routes between hosts in one network; false by default.
 	DirectRouting bool `json:"directRouting,omitempty"`
+}
+
+// RoutedOptions are the options of routed.
+type RoutedOptions struct {
+	// Unmasqueraded are ranges that Pods send to with their own addresses although network.masquerade is true: networks whose routers know the way to Pods, such as 10.0.0.0/8. Those of Pods always are.
+	Unmasqueraded []string `json:"unmasqueraded,omitempty"`
 }
 
 // EtcdOptions are those of etcd.

@@ -68,10 +68,11 @@ func (v *validation) checkNetwork(c *Cluster) {
 }
 
 func (v *validation) checkPlugin(n Network, ipv6 bool) {
-	oneOf(v, "network.plugin", n.Plugin, Flannel, NoPlugin)
-	if n.Plugin == NoPlugin && v.stated("network.flannel") {
+	oneOf(v, "network.plugin", n.Plugin, Flannel, Routed, NoPlugin)
+	if (n.Plugin == NoPlugin || n.Plugin == Routed) && v.stated("network.flannel") {
 		v.say("network.flannel", "network.plugin flannel, or no options of it", "network.plugin is %s", n.Plugin)
 	}
+	v.checkRouted(n)
 	oneOf(v, "network.flannel.backend", n.Flannel.Backend, VXLAN, HostGW)
 	if n.Flannel.Backend == HostGW {
 		for _, field := range []string{"network.flannel.port", "network.flannel.directRouting"} {
@@ -82,6 +83,38 @@ func (v *validation) checkPlugin(n Network, ipv6 bool) {
 	}
 	if ipv6 && n.MTU >= 576 && n.MTU < 1280 {
 		v.say("network.mtu", "1280 to 65535", "%d is less than IPv6 needs (RFC 8200)", n.MTU)
+	}
+}
+
+// checkRouted checks the options of a network that is the routers'.
+func (v *validation) checkRouted(n Network) {
+	const field = "network.routed"
+	switch {
+	case n.Plugin != Routed && v.stated(field):
+		if !v.hasProblem("network.plugin") {
+			v.say(field, "network.plugin routed, or no options of it", "network.plugin is %s", n.Plugin)
+		}
+		return
+	case len(n.Routed.Unmasqueraded) > 0 && !*n.Masquerade:
+		v.say(field+".unmasqueraded", "network.masquerade: true, or none of this", "with network.masquerade false, all that Pods send bears their own addresses")
+	}
+	for i, r := range n.Routed.Unmasqueraded {
+		at := fmt.Sprintf("%s.unmasqueraded[%d]", field, i)
+		const want = "a range such as 10.0.0.0/8 or fd00::/8"
+		p, err := netip.ParsePrefix(r)
+		switch {
+		case r == "":
+			v.wrongOrMissing(at, r, want)
+		case err != nil:
+			v.say(at, want, "%q is none", r)
+		case p != p.Masked():
+			v.say(at, p.Masked().String(), "%s is not where its range begins", r)
+		case !slices.ContainsFunc(n.PodRanges, func(s string) bool {
+			pods, err := netip.ParsePrefix(s)
+			return err != nil || pods.Addr().Is4() == p.Addr().Is4()
+		}):
+			v.say(at, "a range of a family that Pods have", "%s is of %s, which no range of network.podRanges is", r, family(p.Addr()))
+		}
 	}
 }
 
@@ -140,7 +173,7 @@ func (v *validation) checkRoom(c *Cluster, field string, p netip.Prefix) {
 		}
 		v.say(field, fmt.Sprintf("a /%d or larger, or a longer %s", need, maskField), "%s has room for %d nodes with a /%d each, and there are %d", p, 1<<(mask-p.Bits()), mask, nodes)
 	}
-	if most := 1<<min(bits-mask, maxMaskDifference) - notForPods; c.Network.Plugin == Flannel && c.Kubelet.MaxPods > most && c.Kubelet.MaxPods <= mostPods {
+	if most := 1<<min(bits-mask, maxMaskDifference) - notForPods; c.Network.Plugin != NoPlugin && c.Kubelet.MaxPods > most && c.Kubelet.MaxPods <= mostPods {
 		if v.stated("kubelet.maxPods") {
 			at = "kubelet.maxPods"
 		}

@@ -348,7 +348,7 @@ func addresses() ([]netip.Addr, []facts.Interface, error) {
 		for _, a := range all {
 			if ip, ok := netip.AddrFromSlice(a.IP); ok {
 				ones, _ := a.Mask.Size()
-				found = append(found, address{ip: ip.Unmap(), bits: ones, flags: a.Flags, link: index, name: name, leaves: leaves[index]})
+				found = append(found, address{ip: ip.Unmap(), bits: ones, flags: a.Flags, link: index, name: name, mtu: l.Attrs().MTU, leaves: leaves[index]})
 			}
 		}
 	}
@@ -363,7 +363,7 @@ func interfaces(found []address) []facts.Interface {
 			continue
 		}
 		if n := len(list); n == 0 || list[n-1].Name != a.name {
-			list = append(list, facts.Interface{Name: a.name})
+			list = append(list, facts.Interface{Name: a.name, MTU: a.mtu})
 		}
 		last := &list[len(list)-1]
 		last.Addresses = append(last.Addresses, netip.PrefixFrom(a.ip, a.bits))
@@ -391,6 +391,7 @@ type address struct {
 	flags  int // IFA_F_…
 	link   int // index of the interface
 	name   string
+	mtu    int  // of the interface, in bytes
 	leaves bool // the default route leaves by the interface
 }
 

@@ -83,6 +83,8 @@ type Interface struct {
 	Name string `json:"name"` // "eth0"
 	// Addresses with the length of their network's prefix: "10.0.0.11/24".
 	Addresses []netip.Prefix `json:"addresses"`
+	// MTU is how long packets may be that it sends, in bytes; 0 if it is not known.
+	MTU int `json:"mtu,omitempty"`
 }
 
 // InterfaceOf is the interface that has an address, and that address with its prefix.

@@ -93,10 +93,10 @@ func flannelConfiguration(c *cluster.Cluster) flannelConfig {
 
 // flannelFiles is what the runtime calls for each Pod: the plugin flannel reads what flanneld wrote on the node (/run/flannel/subnet.env) and has bridge do the work.
 // flanneld masquerades, or nobody does: where it does not, the plugin would have bridge do so. The MTU is what flanneld found out, unless the cluster file says one.
-func flannelFiles(c *cluster.Cluster) []resource.Resource {
+func flannelFiles(in Input, _ v1alpha1.Host) []resource.Resource {
 	mtu := ""
-	if c.Network.MTU > 0 {
-		mtu = fmt.Sprintf(",\n        \"mtu\": %d", c.Network.MTU)
+	if n := in.Cluster.Network; n.MTU > 0 {
+		mtu = fmt.Sprintf(",\n        \"mtu\": %d", n.MTU)
 	}
 	return []resource.Resource{resource.Directory{Path: "/run/flannel", Purge: true}, resource.NewFile("/etc/cni/net.d/10-flannel.conflist", `{
   "cniVersion": "1.0.0",

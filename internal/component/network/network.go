@@ -35,21 +35,31 @@ type Input struct {
 	After []plan.Condition
 	// AfterHost is what the step on a node waits for, the runtime's directories among it; may be nil.
 	AfterHost func(host string) []plan.Condition
+	// AfterNode is what it waits for besides if it asks the API for the node: that its kubelet runs, and may register it; may be nil.
+	AfterNode func(host string) []plan.Condition
 }
 
 // plugin is what connects Pods.
 type plugin struct {
 	// objects of the cluster.
 	objects func(in Input) ([]resource.KubeObject, error)
-	// files of each node.
-	files func(c *cluster.Cluster) []resource.Resource
+	// files of a node.
+	files func(in Input, h v1alpha1.Host) []resource.Resource
+	// ofNode says that what the files are depends on the node in the API.
+	ofNode bool
 	// ensures is what has to be well when they are there.
 	ensures func(in Input) []resource.Probe
+	// problems are what people have to know; may be nil.
+	problems func(in Input) []plan.Problem
 }
 
 // pluginOf is the plugin that the cluster file names. It was checked to name one.
 func pluginOf(c *cluster.Cluster) plugin {
-	plugins := map[v1alpha1.Plugin]plugin{v1alpha1.Flannel: {flannelObjects, flannelFiles, flannelEnsures}, v1alpha1.NoPlugin: {}}
+	plugins := map[v1alpha1.Plugin]plugin{
+		v1alpha1.Flannel:  {objects: flannelObjects, files: flannelFiles, ensures: flannelEnsures},
+		v1alpha1.Routed:   {files: routedFiles, ofNode: true, problems: routesWanted},
+		v1alpha1.NoPlugin: {},
+	}
 	return plugins[c.Network.Plugin]
 }
 
@@ -76,13 +86,19 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if _, answered := in.Hosts[h.Name]; !answered {
 			continue
 		}
-		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: HostStep}, Resources: p.files(in.Cluster)}
+		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: HostStep}, Resources: p.files(in, h)}
 		if in.AfterHost != nil {
 			s.Requires = in.AfterHost(h.Name)
 		}
+		if p.ofNode && in.AfterNode != nil {
+			s.Requires = append(s.Requires, in.AfterNode(h.Name)...)
+		}
 		steps = append(steps, s)
 	}
-	return steps, nil
+	if p.problems == nil {
+		return steps, nil
+	}
+	return steps, p.problems(in)
 }
 
 // image of a plugin.

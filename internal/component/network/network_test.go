@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,10 +45,14 @@ func input(t *testing.T, more string) Input {
 		API:       resource.API{Servers: []string{"10.0.0.11:6443"}},
 		After:     []plan.Condition{{Name: "the API answers"}},
 		AfterHost: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " has a runtime"}} },
+		AfterNode: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " has a kubelet"}} },
 	}
 	for _, h := range spec.Hosts {
 		if h.Name != "w2" {
-			in.Hosts[h.Name] = facts.Host{}
+			in.Hosts[h.Name] = facts.Host{
+				Interfaces: []facts.Interface{{Name: "lo", MTU: 65536}, {Name: "eth0", MTU: 1450, Addresses: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(h.Address), 24)}}},
+				Kubernetes: facts.Kubernetes{Joined: h.Name == "cp1"},
+			}
 		}
 	}
 	return in
@@ -60,6 +65,8 @@ func TestSteps(t *testing.T) {
 		{"both-families", "network: {" + both + ", mtu: 1400, flannel: {port: 4789, directRouting: true}}\n"},
 		{"ipv6-first", "network: {podRanges: [\"fd00:1::/56\", 10.244.0.0/16], serviceRanges: [\"fd00:2::/112\", 10.96.0.0/16]}\n"},
 		{"none", "network: {plugin: none}\n"},
+		{"routed", "network: {plugin: routed}\n"},
+		{"routed-masquerade", "network: {" + both + ", plugin: routed, masquerade: true, mtu: 9000, routed: {unmasqueraded: [10.0.0.0/8, \"fd00::/8\"]}}\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			steps, problems := Steps(input(t, c.more))
