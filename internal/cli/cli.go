@@ -112,7 +112,7 @@ touched; with "plan --detailed-exitcode": there is something to do · 130 interr
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'", err, c.CommandPath())}
 	})
-	root.AddCommand(newAgent(), newApply(components), newBundle(), newCheck(components), newDoctor(components), newEndpoint(), newEtcd(components), newExplain(), newInit(), newJoinCommand(components), newKubeconfig(components), newLogs(components), newMachines(), newNode(components), newPlan(components), newRecoverConfig(), newReset(components), newRuns(), newSchema(), newSize(), newStatus(components), newSupportBundle(components), newValidate())
+	root.AddCommand(newAgent(), newApply(components), newBundle(), newCheck(components), newDoctor(components), newEndpoint(), newEtcd(components), newExplain(), newInit(), newJoinCommand(components), newKubeconfig(components), newLogs(components), newMachines(), newNetwork(components), newNode(components), newPlan(components), newRecoverConfig(), newReset(components), newRuns(), newSchema(), newSize(), newStatus(components), newSupportBundle(components), newValidate())
 	markUsageErrors(root)
 	return root
 }

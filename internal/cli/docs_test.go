@@ -53,6 +53,7 @@ var needMachines = []struct{ command, test string }{
 	{"machines start", "TestMachines"},
 	{"machines stop", "TestMachines"},
 	{"machines up", "TestMachines"},
+	{"network routes", "TestCluster"},
 	{"node cordon", "TestCluster"},
 	{"node drain", "TestCluster"},
 	{"node list", "TestCluster"},

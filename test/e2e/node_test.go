@@ -54,6 +54,10 @@ func (o operator) emptied(t *testing.T) {
 		}
 		return strings.Contains(o.must(t, "node", "list"), "m4") && nodes[3].Cordoned
 	}
+	// Whatever carries Pods, each node has a range of them, which a router could hold a route to.
+	if out := o.must(t, "network", "routes", "--format", "ip"); strings.Count(out, "ip route replace ") != len(o.names(t)) {
+		t.Errorf("network routes says\n%s", out)
+	}
 	o.must(t, "node", "cordon", "m4")
 	if !cordoned() {
 		t.Error("m4 is not cordoned")
