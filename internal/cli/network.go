@@ -34,7 +34,8 @@ func newNetworkRoutes(components Components) *cobra.Command {
 		Long: `Prints a route for each node, from the range of its Pods to its address, as the API knows them. With "network: {plugin: routed}" in the cluster file, routers of yours have to hold
 these; with flannel they let others than nodes reach Pods. The routers are those that nodes send by: a node sends what is for Pods of others to its gateway, the router there to the other node.
 
-Put them on your routers after the first "kubewright apply", and again when nodes come or go. A node keeps its range as long as it is a node of the cluster. It takes no locks and changes nothing.
+Put them on your routers as soon as nodes are registered, from another terminal while the first "kubewright apply" waits for CoreDNS, and again when
+nodes come or go. A node keeps its range as long as it is a node of the cluster. It takes no locks and changes nothing.
 
 Formats: text, a table; ip, commands for a router that is a Linux machine, to be run there as root; frr, static routes of FRR; bird, protocols of BIRD 2; json.
 Nodes that have no range yet are named on standard error, and the exit code is 1.`,

@@ -173,5 +173,5 @@ func routesWanted(in Input) []plan.Problem {
 		who = fmt.Sprintf("%s and %d others", strings.Join(names[:7], ", "), len(names)-7)
 	}
 	return []plan.Problem{{Message: "routers have to know the way to the Pods of " + who + ": network.plugin is routed, and each node gets a range of its own",
-		Remedy: "Put the routes that \"kubewright network routes\" prints after \"kubewright apply\" on your routers; until then Pods on different nodes do not reach each other"}}
+		Remedy: "Put the routes that \"kubewright network routes\" prints on your routers once the nodes are registered, from another terminal while \"kubewright apply\" waits for CoreDNS: before, Pods reach neither Pods nor API servers on other nodes"}}
 }
