@@ -55,6 +55,22 @@ func resourcesOf(t *testing.T, hosts int, plane, worker facts.Kubernetes) map[st
 	for i := range hosts - 3 {
 		file += fmt.Sprintf("- {name: w%d, address: 10.1.%d.%d, roles: [worker]}\n", i, i/250, i%250+1)
 	}
+	all := map[string]string{}
+	for _, s := range stepsOfLiving(t, file, plane, worker) {
+		for _, r := range s.Resources {
+			is, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[fmt.Sprintf("%s: %s: %s", s.Host, s.Name, r.ID())] = string(is)
+		}
+	}
+	return all
+}
+
+// stepsOfLiving are those of the living cluster of a file.
+func stepsOfLiving(t *testing.T, file string, plane, worker facts.Kubernetes) []plan.Step {
+	t.Helper()
 	spec, err := v1alpha1.Parse("cluster.yaml", []byte(file))
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +81,9 @@ func resourcesOf(t *testing.T, hosts int, plane, worker facts.Kubernetes) map[st
 	}
 	w := Wish{Cluster: c, Hosts: map[string]facts.Host{}, After: func(string) []plan.Condition { return nil }}
 	for i, h := range c.Hosts {
-		c.Hosts[i].InternalAddresses = []string{h.Address}
+		if len(h.InternalAddresses) == 0 {
+			c.Hosts[i].InternalAddresses = []string{h.Address}
+		}
 		f := debian(h)
 		if f.Kubernetes = worker; slices.Contains(h.Roles, v1alpha1.ControlPlane) {
 			f.Kubernetes = plane
@@ -77,15 +95,5 @@ func resourcesOf(t *testing.T, hosts int, plane, worker facts.Kubernetes) map[st
 	if got := blocking(problems); len(got) > 0 {
 		t.Fatalf("in the way stands %q", got)
 	}
-	all := map[string]string{}
-	for _, s := range steps {
-		for _, r := range s.Resources {
-			is, err := json.Marshal(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all[fmt.Sprintf("%s: %s: %s", s.Host, s.Name, r.ID())] = string(is)
-		}
-	}
-	return all
+	return steps
 }
