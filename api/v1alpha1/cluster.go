@@ -37,6 +37,8 @@ type Cluster struct {
 	Network Network `json:"network,omitempty"`
 	// Etcd are the options of etcd.
 	Etcd EtcdOptions `json:"etcd,omitempty"`
+	// ControlPlane are the options of hosts with that role.
+	ControlPlane ControlPlaneOptions `json:"controlPlane,omitempty"`
 	// APIServer are the options of API servers.
 	APIServer APIServer `json:"apiServer,omitempty"`
 	// ControllerManager are the options of controller managers.

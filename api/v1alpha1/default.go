@@ -137,14 +137,14 @@ func (e Endpoint) ownName() string {
 func (c *Cluster) nodes() int {
 	n := 0
 	for _, h := range c.Hosts {
-		if h.isNode() {
+		if c.isNode(h) {
 			n++
 		}
 	}
 	return n
 }
 
-// isNode says whether a host becomes a node.
-func (h Host) isNode() bool {
-	return slices.Contains(h.Roles, ControlPlane) || slices.Contains(h.Roles, Worker)
+// isNode says whether a host becomes a node: a worker, and a control plane unless those are none.
+func (c *Cluster) isNode(h Host) bool {
+	return slices.Contains(h.Roles, Worker) || slices.Contains(h.Roles, ControlPlane) && !c.ControlPlane.Standalone
 }

@@ -144,6 +144,16 @@ type EtcdOptions struct {
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
 
+// ControlPlaneOptions are those of control planes.
+type ControlPlaneOptions struct {
+	// Standalone says that control planes are no nodes of the cluster: their kubelets run etcd and the control plane, and ask no API; false by default. API servers reach no Pods and Services then but
+	// those Pods that have the network of their host, which webhooks and aggregated APIs need. It can be taken back later, but not be asked for.
+	Standalone bool `json:"standalone,omitempty"`
+}
+
+// MetricsPort is where metrics-server answers API servers on its host, if control planes are no nodes.
+const MetricsPort = 4443
+
 // APIServer are the options of API servers.
 type APIServer struct {
 	// Port that API servers and the endpoint have; 6443 by default. It cannot be changed later.

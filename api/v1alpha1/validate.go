@@ -171,6 +171,7 @@ func (v *validation) checkHosts(c *Cluster) {
 		}
 	}
 	v.checkMembers(roles)
+	v.checkStandalone(c, roles)
 }
 
 // contacts are the ways to a host that no other host may have, by the field that they stand in: how it is connected to, and where others find it.
@@ -212,13 +213,27 @@ func (v *validation) checkMembers(roles map[Role]int) {
 	}
 }
 
+// checkStandalone checks that control planes which are no nodes are no workers either, and that there are some.
+func (v *validation) checkStandalone(c *Cluster, roles map[Role]int) {
+	if !c.ControlPlane.Standalone {
+		return
+	}
+	said := ""
+	for i, h := range v.hosts {
+		if slices.Contains(h.Roles, ControlPlane) && slices.Contains(h.Roles, Worker) && v.fields[i] != said {
+			said = v.fields[i]
+			v.say(said+".roles", "control-plane without worker, or no controlPlane.standalone", "%s would be a worker and, by controlPlane.standalone, no node", h.Name)
+		}
+	}
+	if said == "" && roles[ControlPlane] > 0 && roles[Worker] == 0 {
+		v.say("controlPlane.standalone", "at least one host with the role worker", "control planes are no nodes, and there are no others")
+	}
+}
+
 func (v *validation) checkRoles(field string, roles []Role) {
 	field += ".roles"
 	if len(roles) == 0 {
 		v.wrongOrMissing(field, "", "at least one of "+oneOfWords(roleNames()))
-	}
-	if slices.Contains(roles, Etcd) && !slices.Contains(roles, ControlPlane) {
-		v.say(field, "the role etcd for control planes only", "etcd on hosts of its own is not built yet")
 	}
 	for i, r := range roles {
 		at := fmt.Sprintf("%s[%d]", field, i)

@@ -108,6 +108,8 @@ func (v *validation) checkAPIServer(c *Cluster) {
 	switch who, taken := takenPorts[a.Port]; {
 	case taken:
 		v.say(field, "another port, such as 6443", "%d is that of %s", a.Port, who)
+	case a.Port == MetricsPort && c.ControlPlane.Standalone && !c.Addons.MetricsServer.Disabled:
+		v.say(field, "another port, such as 6443", "%d is that of metrics-server, where control planes are no nodes", a.Port)
 	case a.Port >= 30000 && a.Port <= 32767 && !otherNodePorts:
 		v.say(field, "another port, such as 6443", "%d is one that Services may get, 30000 to 32767", a.Port)
 	}

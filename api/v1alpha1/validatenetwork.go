@@ -58,7 +58,7 @@ func (v *validation) checkNetwork(c *Cluster) {
 	}
 	v.checkHostAddresses(append(slices.Clone(pods), services...))
 	if podsOK {
-		v.checkHostFamilies(pods)
+		v.checkHostFamilies(c, pods)
 	}
 	v.matches("network.dnsDomain", n.DNSDomain, dnsName, "a DNS name, such as cluster.local")
 	if len(n.DNSDomain) > 128 {
@@ -206,11 +206,11 @@ func (v *validation) checkHostAddresses(ranges []netip.Prefix) {
 }
 
 // checkHostFamilies checks that nodes have addresses of the families that their Pods have: the network goes over them, and the API server is found by the first family.
-func (v *validation) checkHostFamilies(pods []netip.Prefix) {
+func (v *validation) checkHostFamilies(c *Cluster, pods []netip.Prefix) {
 	done := map[string]bool{}
 	for i, h := range v.hosts {
 		field := v.fields[i]
-		if done[field] || !h.isNode() || v.hasProblem(field) {
+		if done[field] || !c.isNode(h) && !slices.Contains(h.Roles, ControlPlane) || v.hasProblem(field) {
 			continue
 		}
 		done[field] = true

@@ -236,6 +236,11 @@ func (c *Cluster) EtcdHosts() []v1alpha1.Host {
 	return c.With(v1alpha1.ControlPlane)
 }
 
+// HasMember says whether a host carries a member of etcd.
+func (c *Cluster) HasMember(h v1alpha1.Host) bool {
+	return slices.Contains(h.Roles, v1alpha1.Etcd) || slices.Contains(h.Roles, v1alpha1.ControlPlane) && len(c.With(v1alpha1.Etcd)) == 0
+}
+
 // Keepers are the hosts that hold the cluster together: control planes and those of etcd. A run needs the locks of most of them.
 func (c *Cluster) Keepers() []v1alpha1.Host {
 	var hosts []v1alpha1.Host

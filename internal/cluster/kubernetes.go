@@ -17,12 +17,26 @@ func NodeAddress(h v1alpha1.Host) string {
 	return h.InternalAddresses[0]
 }
 
-// Nodes are the hosts that become nodes: control planes and workers, in the order of the file.
+// Nodes are the hosts that become nodes: workers, and control planes unless those are none, in the order of the file.
 func (c *Cluster) Nodes() []v1alpha1.Host {
-	return slices.DeleteFunc(slices.Clone(c.Hosts), func(h v1alpha1.Host) bool {
-		return !slices.Contains(h.Roles, v1alpha1.ControlPlane) && !slices.Contains(h.Roles, v1alpha1.Worker)
-	})
+	return slices.DeleteFunc(slices.Clone(c.Hosts), func(h v1alpha1.Host) bool { return !c.IsNode(h) })
 }
+
+// IsNode says whether a host becomes a node.
+func (c *Cluster) IsNode(h v1alpha1.Host) bool {
+	return slices.Contains(h.Roles, v1alpha1.Worker) || slices.Contains(h.Roles, v1alpha1.ControlPlane) && !c.ControlPlane.Standalone
+}
+
+// HasKubelet says whether a host has a kubelet: a node has, and whatever else carries static Pods.
+func (c *Cluster) HasKubelet(h v1alpha1.Host) bool { return c.IsNode(h) || c.Carries(h) }
+
+// Carries says whether a host carries static Pods: those of a control plane, or a member of etcd.
+func (c *Cluster) Carries(h v1alpha1.Host) bool {
+	return slices.Contains(h.Roles, v1alpha1.ControlPlane) || c.HasMember(h)
+}
+
+// Standalone says whether the kubelet of a host stands alone: it runs the static Pods there, and asks no API.
+func (c *Cluster) Standalone(h v1alpha1.Host) bool { return c.Carries(h) && !c.IsNode(h) }
 
 // ControlPlaneRole is the label of nodes that are control planes, and the taint that keeps Pods off them that do not tolerate it, as kubeadm has them
 // (LabelNodeRoleControlPlane in its constants).

@@ -186,7 +186,10 @@ func (v *seen) ofAPI(f *found, s Status) {
 }
 
 func (v *seen) ofNodes(f *found, s Status) {
-	for _, h := range v.cluster.Nodes() {
+	for _, h := range v.cluster.Hosts {
+		if !v.cluster.HasKubelet(h) {
+			continue
+		}
 		if why := v.unwell[h.Name][resource.UnitActive{Name: runtime.Unit(v.cluster)}.ID().String()]; why != "" {
 			f.wrong(h.Name, why, applyRepairs+"; \"journalctl -u "+runtime.Unit(v.cluster)+"\" on the host says why")
 		}

@@ -63,11 +63,12 @@ func (k *keyring) see(c *cluster.Cluster, hosts map[string]facts.Host) (Keys, []
 	lived, silent := false, 0 // there was a cluster; control planes that did not answer
 	for _, h := range c.With(v1alpha1.ControlPlane) {
 		k.planes[h.Name] = true
-		if f, answered := hosts[h.Name]; !answered {
+		if _, answered := hosts[h.Name]; !answered {
 			silent++
-		} else if f.Kubernetes.Formed || f.Kubernetes.Etcd.Data {
-			lived = true
 		}
+	}
+	for _, f := range hosts {
+		lived = lived || f.Kubernetes.Formed || f.Kubernetes.Etcd.Data
 	}
 	byContent := func(path string, found func(f facts.Host) string) (string, bool) {
 		all := map[string][]string{}

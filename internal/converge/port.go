@@ -41,8 +41,13 @@ func portsOf(c *cluster.Cluster, h v1alpha1.Host) []port {
 	if has(c.EtcdHosts()) {
 		tcp("etcd", 2379, 2380, 2381)
 	}
-	if has(c.Nodes()) {
+	if c.HasKubelet(h) {
 		tcp("kubelet", 10248, 10250)
+	}
+	if c.IsNode(h) {
+		if c.ControlPlane.Standalone && !c.Addons.MetricsServer.Disabled {
+			tcp("metrics-server", v1alpha1.MetricsPort)
+		}
 		if !c.KubeProxy.Disabled {
 			tcp("kube-proxy", 10249, 10256)
 		}

@@ -38,6 +38,8 @@ func Standard(b *bundle.Bundle) Components {
 		every := everyHost(w)
 		all.add(nil, etcd.Guard(w.Cluster, every))
 		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
+		all.add(nil, kubelet.Guard(w.Cluster, w.Hosts))
+		all.add(nil, apart(w))
 		all.add(nil, otherVersion(w, b))
 		keys, problems := w.Keys()
 		all.add(nil, problems)
@@ -70,19 +72,26 @@ func Standard(b *bundle.Bundle) Components {
 			After: func(host string) []plan.Condition {
 				// The images have to be there: a node that is registered gets Pods at once. And a kubelet that waits long for its API server looks
 				// for it ever less often, in the end every half minute (client-go's reflectors).
-				if slices.Contains(w.Cluster.Host(host).Roles, v1alpha1.ControlPlane) {
-					conditions := append(after(host, runtime.Images, authority.Step), placed)
+				h := *w.Cluster.Host(host)
+				conditions := after(host, runtime.Images, authority.Step)
+				switch {
+				case slices.Contains(h.Roles, v1alpha1.ControlPlane):
+					conditions = append(conditions, placed)
 					if carries(w, host) {
 						conditions = append(conditions, after(host, controlplane.Step)...)
 					}
 					return conditions
+				case w.Cluster.Standalone(h):
+					return conditions
+				case w.Cluster.Carries(h): // without its member there may be no API yet
+					return append(append(conditions, after(host, loadbalancer.Step)...), placed)
 				}
-				return append(after(host, runtime.Images, authority.Step, loadbalancer.Step), joinable)
+				return append(append(conditions, after(host, loadbalancer.Step)...), joinable)
 			},
 		}
 		all.add(kubelet.Steps(kubelets))
 
-		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped,
+		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped, Unasked: unasked(w),
 			Well: func(host string) []plan.Condition { return after(host, etcd.Step) }})
 		all.add(membership.Steps, membership.Problems)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
@@ -97,7 +106,13 @@ func Standard(b *bundle.Bundle) Components {
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
 			}
-			return append(conditions, membership.Votes(host)...)
+			if w.Cluster.HasMember(*w.Cluster.Host(host)) {
+				return append(conditions, membership.Votes(host)...)
+			}
+			for _, m := range w.Cluster.EtcdHosts() {
+				conditions = append(conditions, membership.Votes(m.Name)...) // it asks all of them, and learners answer nobody
+			}
+			return conditions
 		}}))
 		answers := plan.Condition{Name: "an API server answers", AtLeast: 1, Of: steps(w, w.Cluster.With(v1alpha1.ControlPlane), controlplane.Step)}
 		answering := []plan.Condition{answers}
@@ -131,6 +146,29 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(metricsserver.Steps(metricsserver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
 		return all.steps, all.problems
 	}
+}
+
+// unasked is that no API server asks any more a member of etcd that answers and leaves: those that asked others than one beside them, or shall do so, have been told whom to ask.
+func unasked(w Wish) []plan.Condition {
+	var list []plan.Condition
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		f, answered := w.Hosts[h.Name]
+		_, serves := f.Kubernetes.Manifests["kube-apiserver.yaml"]
+		_, member := f.Kubernetes.Manifests["etcd.yaml"]
+		if answered && serves && !(member && w.Cluster.HasMember(h)) {
+			list = append(list, after(h.Name, controlplane.Step)...)
+		}
+	}
+	return list
+}
+
+// apart is what to know of a new cluster whose control planes are no nodes.
+func apart(w Wish) []plan.Problem {
+	if !w.Cluster.ControlPlane.Standalone || formed(w) {
+		return nil
+	}
+	return []plan.Problem{{Careful: true, Message: "control planes are no nodes (controlPlane.standalone), so API servers reach no Pods and Services: admission webhooks and aggregated APIs of yours have to be Pods with " +
+		"hostNetwork: true"}}
 }
 
 // held is that some host can hold the address of the endpoint; nothing if that is of the user's own balancer. One whose API server has to end before does not count, unless there are no others.
@@ -265,7 +303,7 @@ func formed(w Wish) bool {
 func joining(w Wish) bool {
 	return slices.ContainsFunc(w.Cluster.Nodes(), func(h v1alpha1.Host) bool {
 		f, answered := w.Hosts[h.Name]
-		return answered && !f.Kubernetes.Joined && !slices.Contains(h.Roles, v1alpha1.ControlPlane)
+		return answered && !f.Kubernetes.Joined && !w.Cluster.Carries(h)
 	})
 }
 

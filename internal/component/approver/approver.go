@@ -49,9 +49,14 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		return nil, []plan.Problem{{Blocks: true, Message: fmt.Sprintf("the bundle of Kubernetes %s has no image kubewright-approver", in.Bundle.Kubernetes),
 			Remedy: "Build it again with \"kubewright bundle build\""}}
 	}
+	hosts, on := in.Cluster.With(v1alpha1.ControlPlane), controlPlanesOnly()
+	if in.Cluster.ControlPlane.Standalone {
+		hosts, on = in.Cluster.Nodes(), nil // no other hosts have Pods
+	}
 	objects, err := resource.ObjectsOf(in.API, Component, manifest, map[string]any{
 		"image":      image.Name,
-		"replicas":   min(2, len(in.Cluster.With(v1alpha1.ControlPlane))),
+		"replicas":   min(2, len(hosts)),
+		"on":         on,
 		"arguments":  []string{"--health-address=" + net.JoinHostPort("127.0.0.1", strconv.Itoa(healthPort))},
 		"healthPort": healthPort,
 		"endpoint":   in.Cluster.Endpoint.Name,
@@ -66,4 +71,10 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		Ensures:   []resource.Probe{resource.Rollout{API: in.API, Kind: "Deployment", Namespace: "kube-system", Name: "kubewright-approver"}},
 		Requires:  in.After,
 	}}, nil
+}
+
+// controlPlanesOnly has it on no worker: its token may approve certificates. Pods wait for control planes to have their label, and apply approves until then.
+func controlPlanesOnly() any {
+	term := map[string]any{"matchExpressions": []any{map[string]any{"key": cluster.ControlPlaneRole, "operator": "Exists"}}}
+	return map[string]any{"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"nodeSelectorTerms": []any{term}}}
 }

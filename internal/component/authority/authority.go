@@ -1,5 +1,5 @@
 // Package authority puts authorities and what else control planes share where it belongs: keys on control planes alone, the certificate that the API is known by on
-// every node, and where balancers ask API servers. It decides who has what; which keys there are is told to it, and what they are it never knows.
+// every host with a kubelet, and where balancers ask API servers, and that of etcd on its members. It decides who has what; which keys there are is told to it, and what they are it never knows.
 package authority
 
 import (
@@ -33,10 +33,8 @@ type Input struct {
 // Steps are a step for each host that answered.
 func Steps(in Input) []plan.Step {
 	var steps []plan.Step
-	nodes := in.Cluster.Nodes()
 	for _, h := range in.Cluster.Hosts {
-		node := slices.ContainsFunc(nodes, func(n v1alpha1.Host) bool { return n.Name == h.Name })
-		if _, answered := in.Hosts[h.Name]; !answered || !node && !in.Cluster.Balancer(h) {
+		if _, answered := in.Hosts[h.Name]; !answered || !in.Cluster.HasKubelet(h) && !in.Cluster.Balancer(h) {
 			continue
 		}
 		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}}
@@ -44,8 +42,8 @@ func Steps(in Input) []plan.Step {
 		s.Resources = []resource.Resource{resource.Directory{Path: "/etc/kubernetes", Purge: true}}
 		if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
 			s.Resources = append(s.Resources, controlPlane(in)...)
-		} else if c := in.Certificates[pki.Kubernetes]; c != "" {
-			s.Resources = append(s.Resources, resource.Authority{Name: pki.Kubernetes, Certificate: c})
+		} else {
+			s.Resources = append(s.Resources, known(in, h)...)
 		}
 		if in.After != nil {
 			s.Requires = in.After(h.Name)
@@ -64,6 +62,21 @@ func Placed(in Input) plan.Condition {
 		}
 	}
 	return c
+}
+
+// known are the certificates of the authorities that a host which is no control plane knows others by: that of the API, and on members of etcd that of etcd.
+func known(in Input, h v1alpha1.Host) []resource.Resource {
+	names := []string{pki.Kubernetes}
+	if in.Cluster.HasMember(h) {
+		names = append(names, pki.Etcd)
+	}
+	var list []resource.Resource
+	for _, name := range names {
+		if c := in.Certificates[name]; c != "" {
+			list = append(list, resource.Authority{Name: name, Certificate: c})
+		}
+	}
+	return list
 }
 
 func controlPlane(in Input) []resource.Resource {

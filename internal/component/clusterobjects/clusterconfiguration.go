@@ -3,14 +3,17 @@ package clusterobjects
 import (
 	"fmt"
 	"maps"
+	"net"
 	"path"
 	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/resource"
 )
 
 // Program is what a program of the control plane has besides what kubeadm gives it. An upgrade by kubeadm writes its manifest anew, and takes this from kubeadm-config.
@@ -43,9 +46,6 @@ func clusterConfiguration(in Input) (string, error) {
 	if len(c.Cluster.APIServer.ExtraSANs) > 0 {
 		apiServer["certSANs"] = c.Cluster.APIServer.ExtraSANs
 	}
-	etcd := imageMeta(in.Bundle, "etcd", repository)
-	etcd["dataDir"] = c.Etcd.DataDir
-	maps.Copy(etcd, program(Program{Args: in.Programs["etcd"].Args}, c.Etcd.ExtraArgs))
 	dns := imageMeta(in.Bundle, "coredns", dnsRepository)
 	if c.Addons.CoreDNS.Disabled {
 		dns["disabled"] = true
@@ -61,7 +61,7 @@ func clusterConfiguration(in Input) (string, error) {
 		"clusterName":                 c.Name,
 		"controlPlaneEndpoint":        c.EndpointAddress(),
 		"networking":                  networking(c),
-		"etcd":                        map[string]any{"local": etcd},
+		"etcd":                        etcd(in),
 		"apiServer":                   apiServer,
 		"controllerManager":           program(in.Programs["kube-controller-manager"], c.ControllerManager.ExtraArgs),
 		"scheduler":                   program(in.Programs["kube-scheduler"], c.Scheduler.ExtraArgs),
@@ -77,6 +77,25 @@ func clusterConfiguration(in Input) (string, error) {
 		return "", fmt.Errorf("kubeadm's configuration of the cluster cannot be written: %w", err)
 	}
 	return string(b), nil
+}
+
+// etcd is what kubeadm knows of it: how the member beside an API server runs or, where no control plane carries one, how those on other hosts are asked.
+func etcd(in Input) map[string]any {
+	c := in.Cluster
+	if !slices.ContainsFunc(c.With(v1alpha1.ControlPlane), c.HasMember) {
+		var endpoints []string
+		for _, h := range c.EtcdHosts() {
+			endpoints = append(endpoints, "https://"+net.JoinHostPort(cluster.NodeAddress(h), "2379"))
+		}
+		return map[string]any{"external": map[string]any{
+			"endpoints": endpoints, "caFile": resource.PKIDir + "/etcd/ca.crt",
+			"certFile": resource.PKIDir + "/apiserver-etcd-client.crt", "keyFile": resource.PKIDir + "/apiserver-etcd-client.key",
+		}}
+	}
+	local := imageMeta(in.Bundle, "etcd", repository)
+	local["dataDir"] = c.Etcd.DataDir
+	maps.Copy(local, program(Program{Args: in.Programs["etcd"].Args}, c.Etcd.ExtraArgs))
+	return map[string]any{"local": local}
 }
 
 func networking(c *cluster.Cluster) map[string]any {

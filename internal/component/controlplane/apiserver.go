@@ -78,6 +78,10 @@ func ownAPIServerFlags(c *cluster.Cluster) map[string]string {
 		"kubelet-certificate-authority": resource.PKIDir + "/ca.crt",
 		"authentication-config":         authenticationPath(c),
 	}
+	if c.ControlPlane.Standalone {
+		// There is no kube-proxy on its host: it asks aggregated API servers at the addresses of their Pods, which are those of their hosts.
+		flags["enable-aggregator-routing"] = "true"
+	}
 	if !c.Audit.Disabled {
 		maps.Copy(flags, auditFlags(c))
 	}

@@ -1,10 +1,9 @@
-// Package etcd makes hosts members of etcd, as static Pods beside their API servers. It decides by the model, the bundle and what machines have, does nothing itself, and
+// Package etcd makes hosts members of etcd, as static Pods, beside API servers or on hosts of their own. It decides by the model, the bundle and what machines have, does nothing itself, and
 // says when nothing may be made: there must never be a second cluster over one that lives.
 package etcd
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -40,7 +39,7 @@ type Input struct {
 	After func(host string) []plan.Condition
 }
 
-// Steps are a step for each member whose host answered, and one in which it remembers that all members were well once; and what stands in their way. Guard says when no
+// Steps are a step for each member whose host answered, and one in which it and control planes without a member remember that all members were well once; and what stands in their way. Guard says when no
 // step may be taken.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	image, found := in.Bundle.Image("etcd")
@@ -56,11 +55,6 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if !answered {
 			continue
 		}
-		if !slices.Contains(h.Roles, v1alpha1.ControlPlane) {
-			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: "it shall carry a member of etcd and is no control plane, which is not built yet",
-				Remedy: "Give the role etcd to control planes, or to no host"})
-			continue
-		}
 		s, err := member(in, h, f, image)
 		if err != nil {
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error(), Remedy: "Correct etcd in the cluster file"})
@@ -68,11 +62,15 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		}
 		members, ids = append(members, s), append(ids, s.StepID)
 	}
-	for _, id := range ids {
+	// Control planes remember it, too, where members are on other hosts: all of these may get new disks.
+	for _, h := range in.Cluster.Keepers() {
+		if _, answered := in.Hosts[h.Name]; !answered || len(ids) == 0 {
+			continue
+		}
 		formed = append(formed, plan.Step{
-			StepID:    plan.StepID{Host: id.Host, Name: Formed},
+			StepID:    plan.StepID{Host: h.Name, Name: Formed},
 			Resources: []resource.Resource{resource.NewFile(facts.FormedFile, formedText)},
-			Requires:  append([]plan.Condition{plan.After(ids...)}, in.Members.votes[id.Host]...),
+			Requires:  append([]plan.Condition{plan.After(ids...)}, in.Members.votes[h.Name]...),
 		})
 	}
 	return append(members, formed...), problems

@@ -48,6 +48,8 @@ type MembershipInput struct {
 	Left []string
 	// Stopped is what has to have come true before the member of a host that answers may leave: its API server asks it; may be nil.
 	Stopped func(host string) []plan.Condition
+	// Unasked is what has to have come true before a member leaves that is well: that no API server on another host asks it; nil if none does.
+	Unasked []plan.Condition
 	// Well is what has to have come true for the member of a host to be well; may be nil. Members wait for that of others that are told to be elsewhere: until they are started there, they are
 	// cut off.
 	Well func(host string) []plan.Condition
@@ -67,9 +69,9 @@ func Members(in MembershipInput) Membership {
 	return m.Membership
 }
 
-// speaker is the first host of the file whose member has a quorum, and the members that it knows; none if there is none.
+// speaker is the first host of the file whose member has a quorum, and the members that it knows; none if there is none. One whose member is to leave speaks only if there is no other.
 func speaker(in MembershipInput) (host string, members []facts.EtcdMember) {
-	for _, h := range in.Cluster.EtcdHosts() {
+	for _, h := range slices.Concat(in.Cluster.EtcdHosts(), in.Cluster.Hosts) {
 		e := in.Hosts[h.Name].Kubernetes.Etcd
 		votes := slices.ContainsFunc(e.Members, func(m facts.EtcdMember) bool { return m.ID == e.ID && !m.Learner })
 		if e.Quorum && votes && in.Hosts[h.Name].Kubernetes.Formed {
@@ -188,6 +190,9 @@ func (m *membership) plan() {
 		m.comes(c.host)
 		path.comes()
 	}
+	if len(live) > 0 {
+		m.last = slices.Concat(m.last, m.Unasked)
+	}
 	for _, c := range live {
 		m.leaves(c.host.Name, c.member)
 		path.leaves(c.member, true)
@@ -256,7 +261,11 @@ func (m *membership) leaves(host string, is facts.EtcdMember) {
 	if _, answers := m.Hosts[host]; answers && !comesAgain && m.Stopped != nil {
 		stopped = m.Stopped(host)
 	}
-	done := m.step("etcd member "+host+" leaves", leaving, stopped, resource.EtcdMemberAbsent{Servers: m.servers(), MemberID: is.ID, Name: host})
+	servers := m.servers()
+	if host == m.speaker { // others see it to its end
+		servers = append(servers[1:], servers[0])
+	}
+	done := m.step("etcd member "+host+" leaves", leaving, stopped, resource.EtcdMemberAbsent{Servers: servers, MemberID: is.ID, Name: host})
 	m.gone[host], m.order = []plan.Condition{done}, append(m.order, host)
 	m.listed = slices.DeleteFunc(slices.Clone(m.listed), func(other facts.EtcdMember) bool { return other.ID == is.ID })
 }

@@ -65,6 +65,16 @@ func ofStatistics(c *cluster.Cluster) string {
 	return fmt.Sprintf("%d/tcp", c.Endpoint.Keepalived.Statistics.Port)
 }
 
+// ofMetricsServer is that of its host, which it has where control planes are no nodes.
+func ofMetricsServer(c *cluster.Cluster) string {
+	if !c.ControlPlane.Standalone || c.Addons.MetricsServer.Disabled {
+		return ""
+	}
+	return fmt.Sprintf("%d/tcp", v1alpha1.MetricsPort)
+}
+
+func nodes(in Input) []v1alpha1.Host { return in.Cluster.Nodes() }
+
 func holders(in Input) []v1alpha1.Host { return in.Cluster.Holders() }
 
 // vrrp is the protocol by which holders of an address that wanders know of each other. It has no ports.
@@ -75,11 +85,12 @@ const vrrp = "vrrp"
 var ports = []port{
 	{ofAPI, "API server, or the balancer in front of it", with(v1alpha1.ControlPlane, v1alpha1.LoadBalancer)},
 	{always("2379-2380/tcp"), "etcd: clients and peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
-	{always("10250/tcp"), "kubelet: logs, exec, metrics", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{ofKubeProxy, "kube-proxy: health, asked by balancers outside", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{ofNodePorts("tcp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{ofNodePorts("udp"), "Services of type NodePort", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
-	{ofVXLAN, "VXLAN: the network of Pods between hosts", with(v1alpha1.ControlPlane, v1alpha1.Worker)},
+	{always("10250/tcp"), "kubelet: logs, exec, metrics", nodes},
+	{ofKubeProxy, "kube-proxy: health, asked by balancers outside", nodes},
+	{ofNodePorts("tcp"), "Services of type NodePort", nodes},
+	{ofNodePorts("udp"), "Services of type NodePort", nodes},
+	{ofVXLAN, "VXLAN: the network of Pods between hosts", nodes},
+	{ofMetricsServer, "metrics-server, asked by API servers that reach no Pods", nodes},
 	{ofBalancers, "balancer beside an API server", func(in Input) []v1alpha1.Host {
 		return slices.DeleteFunc(in.Cluster.Holders(), func(h v1alpha1.Host) bool { return !slices.Contains(h.Roles, v1alpha1.ControlPlane) })
 	}},
@@ -114,7 +125,7 @@ func openPorts(in Input) map[string][]string {
 
 // podRanges are the addresses of Pods, on hosts that carry them: a firewall would stop what they send to each other and to the host.
 func podRanges(c *cluster.Cluster, h v1alpha1.Host) []string {
-	if !slices.ContainsFunc(c.Nodes(), func(n v1alpha1.Host) bool { return n.Name == h.Name }) {
+	if !c.IsNode(h) {
 		return nil
 	}
 	return c.Network.PodRanges

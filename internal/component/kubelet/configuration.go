@@ -6,6 +6,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -13,19 +14,24 @@ import (
 )
 
 // configuration is config.yaml: a KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
-func configuration(in Input, f facts.Host) (string, error) {
+func configuration(in Input, h v1alpha1.Host, f facts.Host) (string, error) {
 	own := common(in.Cluster)
 	maps.Copy(own, ofHost(f))
 	own["containerRuntimeEndpoint"] = in.RuntimeEndpoint // kubeadm puts it in from instance-config.yaml
-	return written(in.Cluster, own)
+	all := merge(own, in.Cluster.Kubelet.Config)
+	if in.Cluster.Standalone(h) {
+		all = alone(all)
+	}
+	return written(all)
 }
 
 // Configuration is what all kubelets have alike, as kubeadm keeps it in the ConfigMap kubelet-config for nodes that join by it.
-func Configuration(c *cluster.Cluster) (string, error) { return written(c, common(c)) }
+func Configuration(c *cluster.Cluster) (string, error) {
+	return written(merge(common(c), c.Kubelet.Config))
+}
 
-// written is a configuration with the fields of the user's in it.
-func written(c *cluster.Cluster, own map[string]any) (string, error) {
-	b, err := yaml.Marshal(merge(own, c.Kubelet.Config))
+func written(config map[string]any) (string, error) {
+	b, err := yaml.Marshal(config)
 	if err != nil {
 		return "", fmt.Errorf("writing the configuration of the kubelet: %w", err)
 	}
@@ -86,6 +92,28 @@ func ofHost(f facts.Host) map[string]any {
 		// /etc/resolv.conf names an address on loopback, where Pods would ask themselves (mutateResolverConfig in cmd/kubeadm/app/componentconfigs/kubelet_unix.go).
 		config["resolvConf"] = "/run/systemd/resolve/resolv.conf"
 	}
+	return config
+}
+
+// alone is a configuration for a kubelet that stands alone: it has no API to ask who somebody is and what he may do, so it listens on loopback alone, and does what whoever has a certificate of the
+// cluster's authority says (https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/setup-ha-etcd-with-kubeadm/, where nobody is asked for one). Nobody would sign it one to serve by, so
+// it makes its own.
+func alone(config map[string]any) map[string]any {
+	config = maps.Clone(config)
+	for _, field := range []string{"authentication", "authorization", "clusterDNS", "clusterDomain", "rotateCertificates", "serverTLSBootstrap"} {
+		delete(config, field)
+	}
+	maps.Copy(config, map[string]any{
+		"address": "127.0.0.1",
+		"authentication": map[string]any{
+			"anonymous": map[string]any{"enabled": false},
+			"webhook":   map[string]any{"enabled": false},
+			"x509":      map[string]any{"clientCAFile": resource.PKIDir + "/ca.crt"},
+		},
+		"authorization": map[string]any{"mode": "AlwaysAllow"},
+		"enableServer":  true,
+		"readOnlyPort":  0,
+	})
 	return config
 }
 

@@ -21,6 +21,9 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 	if !*c.HostPreparation.Hostname && f.Hostname != h.Name {
 		flags["hostname-override"] = h.Name
 	}
+	if c.Standalone(h) {
+		return flagsFile(flags) // it registers no node
+	}
 	if list := cluster.TaintsOf(h); len(list) > 0 {
 		var texts []string
 		for _, t := range list {
@@ -40,6 +43,10 @@ func environment(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string {
 	if c.CloudProvider != "" {
 		flags["cloud-provider"] = c.CloudProvider
 	}
+	return flagsFile(flags)
+}
+
+func flagsFile(flags map[string]string) string {
 	return fmt.Sprintf("KUBELET_KUBEADM_ARGS=%q\n", strings.Join(staticpod.Command("kubelet", flags, nil)[1:], " "))
 }
 

@@ -1,5 +1,5 @@
-// Package kubelet makes hosts nodes: Kubernetes' programs, the kubelet with its settings as kubeadm has them, and the credentials that it begins with. It decides by the
-// model, the bundle and what machines are, and does nothing itself. Which container runtime there is, is for others to know.
+// Package kubelet makes hosts nodes, or has them carry static Pods without being nodes: Kubernetes' programs, the kubelet with its settings as kubeadm has them, and the credentials that it begins
+// with. It decides by the model, the bundle and what machines are, and does nothing itself. Which container runtime there is, is for others to know.
 package kubelet
 
 import (
@@ -47,7 +47,7 @@ type Input struct {
 	After func(host string) []plan.Condition
 }
 
-// Steps are two steps for each node that answered, and what stands in their way.
+// Steps are two steps for each host with a kubelet that answered, and what stands in their way.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	const name = "kubernetes"
 	blob, found := in.Bundle.Program(name)
@@ -58,9 +58,9 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	program := resource.Program{Name: name, Path: bundle.ProgramPath(name), Blob: blob.Digest.String(), Size: blob.Size, Near: in.Content, Commands: blob.Commands}
 	var steps []plan.Step
 	var problems []plan.Problem
-	for _, h := range in.Cluster.Nodes() {
+	for _, h := range in.Cluster.Hosts {
 		f, answered := in.Hosts[h.Name]
-		if !answered {
+		if !answered || !in.Cluster.HasKubelet(h) {
 			continue
 		}
 		// A kubelet that runs goes on with the one that it was started from.
@@ -68,7 +68,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		if in.AfterPrograms != nil {
 			first.Requires = in.AfterPrograms(h.Name)
 		}
-		config, err := configuration(in, f)
+		config, err := configuration(in, h, f)
 		if err != nil {
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true, Message: err.Error(), Remedy: "Correct kubelet.config in the cluster file"})
 			continue
@@ -96,7 +96,7 @@ func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program
 		resource.NewFile(dir+"/config.yaml", config),
 		resource.NewFile(dir+"/kubeadm-flags.env", environment(in.Cluster, h, f)),
 		resource.NewFile("/etc/systemd/system/"+unit, service(in.RuntimeUnit)),
-		resource.NewFile("/etc/systemd/system/"+unit+".d/10-kubeadm.conf", dropIn(f, program)),
+		resource.NewFile("/etc/systemd/system/"+unit+".d/10-kubeadm.conf", dropIn(f, program, in.Cluster.Standalone(h))),
 	}
 	list := []resource.Resource{
 		resource.Directory{Path: staticpod.Dir, Mode: 0o700}, // as kubeadm makes it
@@ -112,21 +112,32 @@ func resources(in Input, h v1alpha1.Host, f facts.Host, program resource.Program
 	for _, file := range files {
 		list, restart = append(list, file), append(restart, file.ID())
 	}
-	node := pki.Request{
-		Authority: pki.Kubernetes, CommonName: "system:node:" + h.Name, Organizations: []string{"system:nodes"}, Client: true,
-		Algorithm: pki.Algorithm(in.Cluster.Certificates.Algorithm), Validity: in.Cluster.CertificateValidity(),
+	credentials, joined := credentials(in.Cluster, h)
+	if credentials != nil {
+		list, restart = append(list, credentials), append(restart, credentials.ID())
 	}
-	var credentials, joined resource.Resource
-	if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
-		// As kubeadm has it, it asks the API server beside it, which is never older than it is.
-		credentials = resource.KubeletIdentity{Cluster: in.Cluster.Name, Server: "https://" + in.Cluster.APIServer(h), Request: node}
-	} else {
-		credentials = resource.KubeletBootstrap{Cluster: in.Cluster.Name, Server: in.Cluster.EndpointURL(), Node: h.Name}
-		joined = resource.KubeletJoined{Node: h.Name}
-	}
-	list = append(list, credentials, resource.Unit{Name: unit, Active: true, Enabled: true, RestartOn: append(restart, credentials.ID())})
+	list = append(list, resource.Unit{Name: unit, Active: true, Enabled: true, RestartOn: restart})
 	if joined != nil {
 		list = append(list, joined)
 	}
 	return list
+}
+
+// credentials are what the kubelet of a host begins with, and that it has been let in; neither where it stands alone.
+func credentials(c *cluster.Cluster, h v1alpha1.Host) (credentials, joined resource.Resource) {
+	server := c.EndpointURL()
+	if slices.Contains(h.Roles, v1alpha1.ControlPlane) {
+		server = "https://" + c.APIServer(h) // as kubeadm has it, it asks the API server beside it, which is never older than it is
+	}
+	switch {
+	case c.Standalone(h):
+		return nil, nil
+	case c.Carries(h):
+		// The API lets nobody in before static Pods run.
+		return resource.KubeletIdentity{Cluster: c.Name, Server: server, Request: pki.Request{
+			Authority: pki.Kubernetes, CommonName: "system:node:" + h.Name, Organizations: []string{"system:nodes"}, Client: true,
+			Algorithm: pki.Algorithm(c.Certificates.Algorithm), Validity: c.CertificateValidity(),
+		}}, nil
+	}
+	return resource.KubeletBootstrap{Cluster: c.Name, Server: server, Node: h.Name}, resource.KubeletJoined{Node: h.Name}
 }

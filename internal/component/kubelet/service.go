@@ -35,10 +35,15 @@ var userFlags = map[string]string{"apt": "/etc/default/kubelet", "dnf": "/etc/sy
 
 // dropIn is what the packages of kubeadm add to it (cmd/krel/templates/latest/kubeadm/10-kubeadm.conf), by which kubeadm knows a kubelet. It names the program's blob, so
 // that another program is another drop-in: the unit is started anew by what changes in its own step, and the program is in one before.
-func dropIn(f facts.Host, program resource.Program) string {
+// A kubelet that stands alone has no kubeconfig.
+func dropIn(f facts.Host, program resource.Program, standalone bool) string {
+	kubeconfig := "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+	if standalone {
+		kubeconfig = ""
+	}
 	return `# Kubewright wrote this, and writes it again when it is changed here.
 [Service]
-Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_KUBECONFIG_ARGS=` + kubeconfig + `"
 Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
 Environment="KUBEWRIGHT_PROGRAM=` + program.Blob + `"
 EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env

@@ -8,6 +8,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/staticpod"
@@ -70,19 +71,43 @@ func stops(in Input, host string) bool {
 	return answered && h != nil && !slices.Contains(h.Roles, v1alpha1.ControlPlane) && serves(f)
 }
 
-// serves says whether a host has a control plane, or one that ends.
-func serves(f facts.Host) bool { return len(f.Kubernetes.Manifests) > 0 }
+// serves says whether a host has a control plane, or one that ends: whatever has the key of the authority is one, as long as it has static Pods. Others may carry a member of etcd.
+func serves(f facts.Host) bool {
+	k := f.Kubernetes
+	return slices.ContainsFunc(programs(), func(name string) bool { return k.Manifests[name+".yaml"] != "" }) || len(k.Manifests) > 0 && k.Authorities[pki.Kubernetes].Key
+}
 
-// Steps are those of all hosts that leave, and of those that stay and are control planes no more; and what deserves a second look.
+// ends says whether a host that stays has a member of etcd, or what is left of one, and shall have none.
+func ends(in Input, h v1alpha1.Host) bool {
+	f, answered := in.Hosts[h.Name]
+	return answered && f.Kubernetes.Manifests[member] != "" && !in.Cluster.HasMember(h)
+}
+
+// member is the manifest of one of etcd.
+const member = "etcd.yaml"
+
+// Steps are those of all hosts that leave, and of those that stay and are control planes no more, or carry no member of etcd any more; and what deserves a second look.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	var steps []plan.Step
 	var problems []plan.Problem
 	for _, h := range in.Cluster.Hosts {
-		if !stops(in, h.Name) {
+		stops, ends := stops(in, h.Name), ends(in, h)
+		if !stops && !ends {
 			continue
 		}
-		steps = append(steps, stop(in, h.Name, "", in.Balanced), plan.Step{StepID: plan.StepID{Host: h.Name, Name: Ended}, Requires: in.Member(h.Name)})
-		problems = append(problems, plan.Problem{Host: h.Name, Careful: true, Message: "is a control plane no more: its API server ends, and its member leaves etcd"})
+		if stops {
+			steps = append(steps, stop(in, h.Name, "", in.Balanced))
+		}
+		// What is not wanted any more goes when all steps on a host are done: its member must have left by then.
+		steps = append(steps, plan.Step{StepID: plan.StepID{Host: h.Name, Name: Ended}, Requires: in.Member(h.Name)})
+		p := plan.Problem{Host: h.Name, Careful: true, Message: "is a control plane no more: its API server ends, and its member leaves etcd"}
+		switch {
+		case !stops:
+			p.Message = "carries a member of etcd no more: it leaves etcd, and its data goes"
+		case in.Cluster.HasMember(h):
+			p.Message = "is a control plane no more: its API server ends"
+		}
+		problems = append(problems, p)
 	}
 	lanes := map[bool][]plan.Condition{} // by whether it is a control plane: the ends of those before
 	for _, l := range in.Leaving {
@@ -108,6 +133,9 @@ func careful(l facts.Leaver) plan.Problem {
 	if l.Host == nil {
 		return plan.Problem{Host: l.Name, Careful: true, Message: "left the cluster file and does not answer (" + l.Silent + "): it leaves the cluster without having been put back, and what " +
 			"still runs on it is nobody's any more"}
+	}
+	if !l.Host.Kubernetes.Joined && slices.Contains(l.Roles, string(v1alpha1.Etcd)) && !slices.Contains(l.Roles, string(v1alpha1.Worker)) {
+		return plan.Problem{Host: l.Name, Careful: true, Message: "left the cluster file: its member leaves etcd, and it is put back as it was found"}
 	}
 	return plan.Problem{Host: l.Name, Careful: true, Message: "left the cluster file: its Pods move away, and it is put back as it was found"}
 }

@@ -84,10 +84,6 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	etcd := map[string]bool{}
-	for _, h := range in.Cluster.EtcdHosts() {
-		etcd[h.Name] = true
-	}
 	var steps []plan.Step
 	for _, h := range in.Cluster.Hosts {
 		f, answered := in.Hosts[h.Name]
@@ -104,7 +100,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		}
 		steps = append(steps, s, plan.Step{
 			StepID:    plan.StepID{Host: h.Name, Name: Images},
-			Resources: []resource.Resource{e.images(in, imagesOf(in.Bundle, h, etcd[h.Name]))},
+			Resources: []resource.Resource{e.images(in, imagesOf(in.Bundle, in.Cluster, h))},
 			Requires:  []plan.Condition{plan.After(id)},
 		})
 	}

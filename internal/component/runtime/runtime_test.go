@@ -155,19 +155,29 @@ func TestSettingsOfPeopleAreRead(t *testing.T) {
 }
 
 func TestImages(t *testing.T) {
+	plane, member := []v1alpha1.Role{v1alpha1.ControlPlane}, []v1alpha1.Role{v1alpha1.Etcd}
 	for _, c := range []struct {
 		roles []v1alpha1.Role
-		etcd  bool
+		apart bool // members of etcd are on other hosts
+		alone bool // control planes are no nodes
 		want  string
 	}{
-		{[]v1alpha1.Role{v1alpha1.ControlPlane}, true, "coredns etcd flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubewright-approver pause"},
-		{[]v1alpha1.Role{v1alpha1.ControlPlane}, false, "coredns flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubewright-approver pause"},
-		{[]v1alpha1.Role{v1alpha1.Etcd}, true, "etcd pause"},
-		{[]v1alpha1.Role{v1alpha1.Worker}, false, "coredns flannel kube-proxy kubewright-approver metrics-server pause"},
-		{[]v1alpha1.Role{v1alpha1.LoadBalancer, v1alpha1.Worker}, false, "coredns flannel kube-proxy kubewright-approver metrics-server pause"},
+		{plane, false, false, "coredns etcd flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubewright-approver pause"},
+		{plane, true, false, "coredns flannel kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubewright-approver pause"},
+		{plane, false, true, "etcd kube-apiserver kube-controller-manager kube-scheduler pause"},
+		{plane, true, true, "kube-apiserver kube-controller-manager kube-scheduler pause"},
+		{member, true, false, "etcd pause"},
+		{append(member, v1alpha1.Worker), true, false, "coredns etcd flannel kube-proxy kubewright-approver metrics-server pause"},
+		{[]v1alpha1.Role{v1alpha1.Worker}, false, false, "coredns flannel kube-proxy kubewright-approver metrics-server pause"},
+		{[]v1alpha1.Role{v1alpha1.LoadBalancer, v1alpha1.Worker}, false, true, "coredns flannel kube-proxy kubewright-approver metrics-server pause"},
 	} {
+		host := v1alpha1.Host{Name: "h", Roles: c.roles}
+		model := &cluster.Cluster{Cluster: &v1alpha1.Cluster{ControlPlane: v1alpha1.ControlPlaneOptions{Standalone: c.alone}, Hosts: []v1alpha1.Host{host}}}
+		if c.apart {
+			model.Hosts = append(model.Hosts, v1alpha1.Host{Name: "e1", Roles: member})
+		}
 		var got []string
-		for _, i := range imagesOf(testBundle(), v1alpha1.Host{Roles: c.roles}, c.etcd) {
+		for _, i := range imagesOf(testBundle(), model, host) {
 			got = append(got, bundle.Part{Name: i.Name}.ShortName())
 		}
 		slices.Sort(got)

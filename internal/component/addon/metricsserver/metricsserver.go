@@ -4,6 +4,7 @@ package metricsserver
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
@@ -48,18 +49,35 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 			Remedy: "Build it again with \"kubewright bundle build\""}}
 	}
 	replicas := in.Cluster.Addons.MetricsServer.Replicas
-	objects, err := resource.ObjectsOf(in.API, Component, manifest, map[string]any{
+	values := map[string]any{
 		"image":       image.Name,
 		"replicas":    replicas,
 		"unavailable": min(replicas-1, 1), // upstream: 0 of one, 1 of more
+		"surge":       nil,
 		"tolerations": tolerations(in.Cluster),
-	})
+		"hostNetwork": nil,
+		"port":        10250,
+		"securePort":  "--secure-port=10250",
+	}
+	if in.Cluster.ControlPlane.Standalone {
+		maps.Copy(values, onHosts(replicas, len(in.Cluster.Nodes())))
+	}
+	objects, err := resource.ObjectsOf(in.API, Component, manifest, values)
 	if err != nil {
 		return nil, []plan.Problem{{Blocks: true, Message: err.Error()}}
 	}
 	step.Resources = resource.OnlyObjects(in.API, Component, objects)
 	step.Ensures = []resource.Probe{resource.Rollout{API: in.API, Kind: "Deployment", Namespace: "kube-system", Name: "metrics-server"}}
 	return []plan.Step{step}, nil
+}
+
+// onHosts are values where API servers reach no Pods but those that have the network of their host. The kubelet has upstream's port there. One host has room for one of them, so an old one goes before a
+// new one comes.
+func onHosts(replicas, nodes int) map[string]any {
+	return map[string]any{
+		"replicas": min(replicas, nodes), "unavailable": 1, "surge": 0, "hostNetwork": true,
+		"port": v1alpha1.MetricsPort, "securePort": fmt.Sprintf("--secure-port=%d", v1alpha1.MetricsPort),
+	}
 }
 
 // tolerations are upstream's, none, unless there is no other node than control planes.
