@@ -41,6 +41,7 @@ func TestSteps(t *testing.T) {
 	one, _, _ := strings.Cut(file, "- {name: cp2")
 	for _, c := range []struct{ name, text string }{
 		{"three", file},
+		{"standalone", file + "controlPlane: {standalone: true}\n"},
 		{"one", one + "apiServer: {port: 7443}\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -76,6 +77,34 @@ func TestNoKeysElsewhere(t *testing.T) {
 	}
 	if has["cp1"] != 5 || has["cp2"] != 5 || has["w1"] != 0 || has["lb1"] != 0 {
 		t.Errorf("secrets are used by %v", has)
+	}
+}
+
+// A member of etcd on a host of its own is given what it knows others by, and no key; the control planes beside it stay as they are.
+func TestMembersOnHostsOfTheirOwn(t *testing.T) {
+	in := input(t)
+	in.Cluster.Hosts = append(in.Cluster.Hosts, v1alpha1.Host{Name: "e1", Roles: []v1alpha1.Role{v1alpha1.Etcd}})
+	in.Hosts["e1"] = facts.Host{}
+	in.Certificates = map[string]string{pki.Kubernetes: "a", pki.Etcd: "b", pki.FrontProxy: "c"}
+	in.Shared = map[string]string{resource.ServiceAccountKey: "sha256:aa", resource.EncryptionConfig: "sha256:cc"}
+	has := map[string][]string{}
+	for _, s := range Steps(in) {
+		for _, r := range s.Resources {
+			switch r := r.(type) {
+			case resource.Authority:
+				has[s.Host] = append(has[s.Host], fmt.Sprintf("%s %t", r.Name, r.Key))
+			case resource.SharedFile:
+				has[s.Host] = append(has[s.Host], r.Path)
+			}
+		}
+	}
+	for host, want := range map[string][]string{"e1": {"ca false", "etcd/ca false"}, "w1": {"ca false"}} {
+		if !slices.Equal(has[host], want) {
+			t.Errorf("%s has %q; want %q", host, has[host], want)
+		}
+	}
+	if len(has["cp1"]) != 5 {
+		t.Errorf("cp1 has %q", has["cp1"])
 	}
 }
 

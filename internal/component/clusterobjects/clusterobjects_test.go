@@ -67,7 +67,12 @@ addons: {coreDNS: {disabled: true}}
 		{Kind: bundle.Image, Name: "mirror.example/k8s/coredns:v1.14.7", KubeadmTag: "v1.14.6"},
 	}
 
-	for name, in := range map[string]Input{"standard": standard, "special": special} {
+	// Control planes are no nodes, and members of etcd are elsewhere: kubeadm has to know where.
+	apart := input(load(t, `- {name: e1, address: 10.0.0.31, internalAddresses: [10.0.0.31, "fd00::31"], roles: [etcd]}
+controlPlane: {standalone: true}
+`))
+
+	for name, in := range map[string]Input{"standard": standard, "special": special, "apart": apart} {
 		t.Run(name, func(t *testing.T) {
 			steps, problems := Steps(in)
 			if err := plan.Check(steps, nil); err != nil {

@@ -73,7 +73,6 @@ cloudProvider: external
 `
 
 func TestSteps(t *testing.T) {
-	// A cluster file may not say so yet.
 	elsewhere := []v1alpha1.Host{{Name: "e1", InternalAddresses: []string{"10.0.0.31"}, Roles: []v1alpha1.Role{v1alpha1.Etcd}}}
 	for _, c := range []struct {
 		name, hosts, more string
@@ -105,6 +104,21 @@ func manifest(t *testing.T, c *cluster.Cluster, program string) string {
 	}
 	t.Fatalf("there is no manifest of %s", program)
 	return ""
+}
+
+// API servers beside which there is no kube-proxy find aggregated ones at the addresses of their Pods; others go by Services.
+func TestAggregatedAPIsOfStandaloneControlPlanes(t *testing.T) {
+	const flag = "--enable-aggregator-routing=true"
+	alone := load(t, hosts, "controlPlane: {standalone: true}\n")
+	if got := manifest(t, alone, apiServer); !strings.Contains(got, flag) {
+		t.Errorf("there is no %s in\n%s", flag, got)
+	}
+	if got := manifest(t, load(t, hosts, ""), apiServer); strings.Contains(got, flag) {
+		t.Errorf("there is %s in\n%s", flag, got)
+	}
+	if Programs(alone)[apiServer].Flags["enable-aggregator-routing"] != "true" {
+		t.Error("kubeadm is not told of it")
+	}
 }
 
 // Nothing that Kubewright itself writes into manifests is taken for a secret.

@@ -45,7 +45,7 @@ func steps(t *testing.T, c *cluster.Cluster, hosts map[string]facts.Host) ([]pla
 	t.Helper()
 	s, problems := Steps(Input{Cluster: c, Hosts: hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///run/containerd/containerd.sock",
 		After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " runs Pods"}} }})
-	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}}); err != nil {
+	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdMembers, AtOnce: 1}}); err != nil {
 		t.Error(err)
 	}
 	return s, problems
@@ -71,6 +71,10 @@ etcd:
 network: {podRanges: ["fd00:10:244::/56", 10.244.0.0/16], serviceRanges: ["fd00:10:96::/112", 10.96.0.0/16]}
 certificates: {algorithm: RSA-3072, validity: 720h}
 `, map[string]facts.Host{"cp1": {}}},
+		{"apart", `
+- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: e1, address: 10.0.0.31, internalAddresses: [10.0.0.31], roles: [etcd]}
+`, "", map[string]facts.Host{"cp1": {}, "e1": {}}},
 		{"living", three, "", map[string]facts.Host{"cp1": grown}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,15 +119,6 @@ func TestMembersStayAsTheyBegan(t *testing.T) {
 func TestBundleWithoutEtcd(t *testing.T) {
 	s, problems := Steps(Input{Cluster: load(t, three, ""), Hosts: map[string]facts.Host{"cp1": {}}, Bundle: &bundle.Bundle{Kubernetes: "v1.37.1"}})
 	if len(s) > 0 || len(problems) != 1 || !problems[0].Blocks || problems[0].Message != "the bundle of Kubernetes v1.37.1 has no image etcd" {
-		t.Errorf("%d steps, problems %v", len(s), problems)
-	}
-}
-
-func TestHostsOfEtcdAlone(t *testing.T) {
-	c := load(t, three, "")
-	c.Hosts = append(c.Hosts, v1alpha1.Host{Name: "e1", InternalAddresses: []string{"10.0.0.31"}, Roles: []v1alpha1.Role{v1alpha1.Etcd}}) // a cluster file may not say so yet
-	s, problems := steps(t, c, map[string]facts.Host{"e1": {}, "cp1": {}})
-	if len(s) > 0 || len(problems) != 1 || !problems[0].Blocks || problems[0].Host != "e1" {
 		t.Errorf("%d steps, problems %v", len(s), problems)
 	}
 }

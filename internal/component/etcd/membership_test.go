@@ -161,16 +161,16 @@ cp3 finds cp1=11,cp2=12,cp3=13
 		{"the leader, which is the first, leaves", planes("cp2", "cp3", "cp4"), lives("cp1", "cp2", "cp3").bare("cp4"), []string{"cp1"}, `
 cp2 etcd member cp4 comes: listed at https://10.0.0.14:2380
 cp2 etcd member cp4 votes: votes at https://10.0.0.14:2380 after cp2 etcd member cp4 comes and cp4 etcd
-cp2 etcd member cp1 leaves: without id-cp1 (cp1 leaves) after cp2 etcd member cp4 votes and cp1 stopped
+cp2 etcd member cp1 leaves: without id-cp1 (cp1 leaves) after cp2 etcd member cp4 votes and API servers ask others and cp1 stopped
 cp4 finds cp1=11,cp2=12,cp3=13,cp4=14
 `},
 		{"five to three, the leader last", planes("cp3", "cp4", "cp5"), lives("cp1", "cp2", "cp3", "cp4", "cp5"), []string{"cp1", "cp2"}, `
-cp3 etcd member cp2 leaves: without id-cp2 (cp2 leaves) after cp2 stopped
+cp3 etcd member cp2 leaves: without id-cp2 (cp2 leaves) after API servers ask others and cp2 stopped
 cp3 etcd member cp1 leaves: without id-cp1 (cp1 leaves) after cp3 etcd member cp2 leaves and cp1 stopped
 note: of etcd's members, 1 may fail at the worst moment, when cp2 has left, without the API stopping
 `},
 		{"three to one", planes("cp1"), lives("cp1", "cp2", "cp3"), []string{"cp2", "cp3"}, `
-cp1 etcd member cp2 leaves: without id-cp2 (cp2 leaves) after cp2 stopped
+cp1 etcd member cp2 leaves: without id-cp2 (cp2 leaves) after API servers ask others and cp2 stopped
 cp1 etcd member cp3 leaves: without id-cp3 (cp3 leaves) after cp1 etcd member cp2 leaves and cp3 stopped
 note: of etcd's members, none may fail at the worst moment, when cp2 has left, without the API stopping
 `},
@@ -209,11 +209,17 @@ cp1 etcd member cp3 moves: listed at https://10.0.0.19:2380 after cp1 etcd membe
 		{"a control plane becomes a worker", "\n- {name: cp3, address: 10.0.0.13, roles: [worker]}" + planes("cp1", "cp2", "cp4"), lives("cp1", "cp2", "cp3").bare("cp4"), nil, `
 cp1 etcd member cp4 comes: listed at https://10.0.0.14:2380
 cp1 etcd member cp4 votes: votes at https://10.0.0.14:2380 after cp1 etcd member cp4 comes and cp4 etcd
-cp1 etcd member cp3 leaves: without id-cp3 after cp1 etcd member cp4 votes and cp3 stopped
+cp1 etcd member cp3 leaves: without id-cp3 after cp1 etcd member cp4 votes and API servers ask others and cp3 stopped
 cp4 finds cp1=11,cp2=12,cp3=13,cp4=14
 `},
+		{"members move to hosts of their own, and one that leaves speaks for them", "\n- {name: cp4, address: 10.0.0.14, roles: [etcd]}" + planes("cp1"), lives("cp1").bare("cp4"), nil, `
+cp1 etcd member cp4 comes: listed at https://10.0.0.14:2380
+cp1 etcd member cp4 votes: votes at https://10.0.0.14:2380 after cp1 etcd member cp4 comes and cp4 etcd
+cp1 etcd member cp1 leaves: without id-cp1 after cp1 etcd member cp4 votes and API servers ask others and cp1 stopped
+cp4 finds cp1=11,cp4=14
+`},
 		{"one more would be one too many", planes("cp1"), lives("cp1", "cp2", "cp3").silent("cp3"), []string{"cp2"}, `
-cp1 etcd member cp2 leaves: without id-cp2 (cp2 leaves) after cp2 stopped
+cp1 etcd member cp2 leaves: without id-cp2 (cp2 leaves) after API servers ask others and cp2 stopped
 note: etcd has a member that is none of Kubewright's: cp3 (id-cp3, at https://10.0.0.13:2380). Whoever added it may take it out again, with "etcdctl member remove id-cp3"
 blocks: when cp2 has left, 1 of 2 members of etcd would answer, and 2 have to: the cluster would stop. Bring back the members that do not answer, or let their hosts leave first: take them out of the cluster file
 `},
@@ -232,7 +238,8 @@ blocks: cp3: its etcd member was taken out of the cluster, and its data is that 
 				cl.Hosts[i].InternalAddresses = []string{cl.Hosts[i].Address}
 			}
 			m := Members(MembershipInput{Cluster: cl, Hosts: c.is.facts(), Left: c.left, Stopped: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " stopped"}} },
-				Well: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " well"}} }})
+				Unasked: []plan.Condition{{Name: "API servers ask others"}},
+				Well:    func(host string) []plan.Condition { return []plan.Condition{{Name: host + " well"}} }})
 			if got := story(m); got != strings.TrimPrefix(c.want, "\n") {
 				t.Errorf("got\n%s\nwant%s", got, c.want)
 			}

@@ -74,6 +74,18 @@ kubelet:
   evictionHard: {memory.available: 500Mi}
 cloudProvider: external
 `, map[string]facts.Host{"cp1": {Hostname: "ip-10-0-0-11", Packages: "dnf", Cgroup: 1, Resolver: true}}},
+		{"standalone", `
+- {name: cp1, address: 10.0.0.11, internalAddresses: [10.0.0.11], roles: [control-plane], labels: {rack: a}}
+- {name: e1, address: 10.0.0.31, internalAddresses: [10.0.0.31], roles: [etcd]}
+- {name: e2, address: 10.0.0.32, internalAddresses: [10.0.0.32], roles: [etcd, worker], taints: [{key: etcd, effect: NoSchedule}]}
+- {name: e3, address: 10.0.0.33, internalAddresses: [10.0.0.33], roles: [etcd]}
+- {name: w1, address: 10.0.0.21, roles: [worker]}
+- {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
+`, `
+controlPlane: {standalone: true}
+kubelet: {systemReserved: {memory: 1Gi}, config: {podPidsLimit: 4096, authentication: {webhook: {cacheTTL: 30s}}}}
+cloudProvider: external
+`, map[string]facts.Host{"cp1": server, "e1": server, "e2": server, "lb1": server}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			model := load(t, c.hosts, c.more)
@@ -84,7 +96,7 @@ cloudProvider: external
 				}
 			}
 			steps, problems := Steps(input(model, "a", c.facts))
-			if err := plan.Check(steps, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.Workers, AtOnce: 1}}); err != nil {
+			if err := plan.Check(steps, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdMembers, AtOnce: 1}, {Name: cluster.Workers, AtOnce: 1}}); err != nil {
 				t.Error(err)
 			}
 			plantest.Golden(t, c.name, steps, problems)

@@ -80,11 +80,8 @@ func serves(f facts.Host) bool {
 // ends says whether a host that stays has a member of etcd, or what is left of one, and shall have none.
 func ends(in Input, h v1alpha1.Host) bool {
 	f, answered := in.Hosts[h.Name]
-	return answered && f.Kubernetes.Manifests[member] != "" && !in.Cluster.HasMember(h)
+	return answered && f.Kubernetes.Manifests["etcd.yaml"] != "" && !in.Cluster.HasMember(h)
 }
-
-// member is the manifest of one of etcd.
-const member = "etcd.yaml"
 
 // Steps are those of all hosts that leave, and of those that stay and are control planes no more, or carry no member of etcd any more; and what deserves a second look.
 func Steps(in Input) ([]plan.Step, []plan.Problem) {

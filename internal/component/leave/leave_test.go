@@ -35,6 +35,13 @@ func plane(name string) facts.Leaver {
 	return l
 }
 
+func member(name string) facts.Leaver {
+	l := worker(name)
+	l.Roles = []string{"etcd"}
+	l.Host.Kubernetes.Manifests = map[string]string{"etcd.yaml": "x"}
+	return l
+}
+
 func dead(l facts.Leaver) facts.Leaver {
 	l.Host, l.Silent = nil, "no route to host"
 	return l
@@ -110,6 +117,22 @@ careful true: cp9: left the cluster file and does not answer (no route to host):
 careful true: w7: left the cluster file: its Pods move away, and it is put back as it was found
 careful true: w8: left the cluster file: its Pods move away, and it is put back as it was found
 careful true: w9: left the cluster file: its Pods move away, and it is put back as it was found
+`},
+		{name: "a member of etcd on a host of its own", leaving: []facts.Leaver{member("e9")}, want: `
+cp1 drain e9 [drain e9] after api
+e9 reset [put back] after cp1 drain e9; member of e9
+cp1 node e9 leaves [node-absent e9] after e9 reset
+careful true: e9: left the cluster file: its member leaves etcd, and it is put back as it was found
+`},
+		{name: "a host that stays, and whose member leaves", hosts: map[string]facts.Host{"w1": {Kubernetes: facts.Kubernetes{Manifests: map[string]string{"etcd.yaml": "x"}}}}, want: `
+w1 etcd leaves [] after member of w1
+careful true: w1: carries a member of etcd no more: it leaves etcd, and its data goes
+`},
+		{name: "a control plane that becomes a worker, of which the API server has ended", hosts: map[string]facts.Host{"w1": {Kubernetes: facts.Kubernetes{
+			Manifests: map[string]string{"etcd.yaml": "x"}, Authorities: map[string]facts.Authority{"ca": {Key: true}}}}}, want: `
+w1 control plane leaves [static-pods-gone kube-apiserver,kube-controller-manager,kube-scheduler] after balanced
+w1 etcd leaves [] after member of w1
+careful true: w1: is a control plane no more: its API server ends, and its member leaves etcd
 `},
 		{name: "a control plane that becomes a worker", hosts: map[string]facts.Host{"w1": stays}, want: `
 w1 control plane leaves [static-pods-gone kube-apiserver,kube-controller-manager,kube-scheduler] after balanced

@@ -42,6 +42,7 @@ func TestSteps(t *testing.T) {
 	for _, c := range []struct{ name, text string }{
 		{"standard", file},
 		{"no-workers", alone + "addons: {metricsServer: {replicas: 2}}\n"},
+		{"standalone", file + "controlPlane: {standalone: true}\naddons: {metricsServer: {replicas: 3}}\n"}, // a host has room for one
 		{"disabled", file + "addons: {metricsServer: {disabled: true}}\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
