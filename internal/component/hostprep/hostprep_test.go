@@ -131,6 +131,23 @@ func TestOnlyHostsThatAnsweredHaveSteps(t *testing.T) {
 	}
 }
 
+// Who carries static Pods and is no node is asked for nothing but those; metrics-server is asked on its host then.
+func TestPortsOfHostsThatAreNoNodes(t *testing.T) {
+	c := load(t, "controlPlane: {standalone: true}\n")
+	c.Hosts = append(c.Hosts, v1alpha1.Host{Name: "e1", Roles: []v1alpha1.Role{v1alpha1.Etcd}})
+	open := openPorts(Input{Cluster: c})
+	for host, want := range map[string]string{
+		"cp1": "6443/tcp", "e1": "2379-2380/tcp", "w1": "10250/tcp 10256/tcp 30000-32767/tcp 30000-32767/udp 8472/udp 4443/tcp",
+	} {
+		if got := strings.Join(open[host], " "); got != want {
+			t.Errorf("%s has %q open; want %q", host, got, want)
+		}
+	}
+	if len(podRanges(c, c.Hosts[0])) > 0 || len(podRanges(c, c.Hosts[1])) == 0 {
+		t.Error("a control plane lets in Pods, or a worker does not")
+	}
+}
+
 // A host that comes must not touch those that are there.
 func TestOneMoreWorkerTouchesNoOther(t *testing.T) {
 	hosts := both(rocky)
