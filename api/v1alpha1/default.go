@@ -83,6 +83,8 @@ func (c *Cluster) setKubernetesDefaults() {
 	e.CompactionMode = cmp.Or(e.CompactionMode, "periodic")
 	e.CompactionRetention = cmp.Or(e.CompactionRetention, map[string]string{"periodic": "8h", "revision": "10000"}[e.CompactionMode])
 	e.DataDir = cmp.Or(e.DataDir, "/var/lib/etcd")
+	e.ClientPort = cmp.Or(e.ClientPort, 2379)
+	e.PeerPort = cmp.Or(e.PeerPort, 2380)
 	c.APIServer.Port = cmp.Or(c.APIServer.Port, 6443)
 	if c.Endpoint.Kind == ExternalEndpoint {
 		c.Endpoint.Port = cmp.Or(c.Endpoint.Port, c.APIServer.Port)

@@ -140,6 +140,10 @@ type EtcdOptions struct {
 	CompactionMode string `json:"compactionMode,omitempty"`
 	// DataDir is the directory of the data; /var/lib/etcd by default. A disk of its own for it is well spent.
 	DataDir string `json:"dataDir,omitempty"`
+	// ClientPort is the one that API servers reach members at; 2379 by default. It cannot be changed later.
+	ClientPort int `json:"clientPort,omitempty"`
+	// PeerPort is the one that members reach each other at; 2380 by default. It cannot be changed later.
+	PeerPort int `json:"peerPort,omitempty"`
 	// ExtraArgs are flags of etcd, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 }
@@ -153,6 +157,9 @@ type ControlPlaneOptions struct {
 
 // MetricsPort is where metrics-server answers API servers on its host, if control planes are no nodes.
 const MetricsPort = 4443
+
+// EtcdMetricsPort is where members of etcd say on loopback how they are, as kubeadm has it.
+const EtcdMetricsPort = 2381
 
 // APIServer are the options of API servers.
 type APIServer struct {

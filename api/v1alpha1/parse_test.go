@@ -86,7 +86,7 @@ func TestDefaults(t *testing.T) {
 		Endpoint: Endpoint{Kind: LocalEndpoint, Name: "api.home.internal"},
 		Network: Network{PodRanges: []string{"10.244.0.0/16"}, ServiceRanges: []string{"10.96.0.0/16"}, NodeMask: 24, NodeMaskIPv6: 64, DNSDomain: "cluster.local", Plugin: Flannel,
 			Flannel: FlannelOptions{Backend: VXLAN, Port: 8472}, Masquerade: new(true)},
-		Etcd:         EtcdOptions{Quota: "8Gi", CompactionRetention: "8h", CompactionMode: "periodic", DataDir: "/var/lib/etcd"},
+		Etcd:         EtcdOptions{Quota: "8Gi", CompactionRetention: "8h", CompactionMode: "periodic", DataDir: "/var/lib/etcd", ClientPort: 2379, PeerPort: 2380},
 		APIServer:    APIServer{Port: 6443},
 		KubeProxy:    KubeProxy{Mode: NFTables},
 		Kubelet:      Kubelet{MaxPods: 110},

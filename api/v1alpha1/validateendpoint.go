@@ -95,6 +95,9 @@ func (v *validation) checkBalancerPorts(c *Cluster) {
 	k := c.Endpoint.Keepalived
 	ports := map[int]string{c.APIServer.Port: "API servers", HealthPort: "balancers, for their health"}
 	maps.Copy(ports, takenPorts)
+	for _, p := range etcdPorts(c.Etcd) {
+		ports[p.port] = p.who
+	}
 	check := func(field string, port int) {
 		if who, taken := ports[port]; taken && !v.hasProblem(field) {
 			v.say(field, "another port", "%d is that of %s", port, who)

@@ -53,6 +53,8 @@ func (v *validation) checkNumbers(c *Cluster) {
 	v.between("network.flannel.port", c.Network.Flannel.Port, 1, 65535)
 	v.between("network.mtu", c.Network.MTU, 576, 65535)
 	v.between("apiServer.port", c.APIServer.Port, 1, 65535)
+	v.between("etcd.clientPort", c.Etcd.ClientPort, 1024, 65535)
+	v.between("etcd.peerPort", c.Etcd.PeerPort, 1024, 65535)
 	v.between("endpoint.port", c.Endpoint.Port, 1, 65535)
 	v.between("endpoint.keepalived.routerID", c.Endpoint.Keepalived.RouterID, 1, 255)
 	v.between("endpoint.keepalived.balancerPort", c.Endpoint.Keepalived.BalancerPort, 1024, 65535)
@@ -89,7 +91,48 @@ func (v *validation) checkEtcd(c *Cluster) {
 	if within(e.DataDir, root) || within(root, e.DataDir) {
 		v.say("etcd.dataDir", "a directory beside it", "%s and runtime.root, %s, are one in the other", e.DataDir, root)
 	}
+	v.checkEtcdPorts(c)
 	v.checkArgs("etcd.extraArgs", e.ExtraArgs, etcdFlags)
+}
+
+// etcdPort is a port of etcd that the cluster file can say.
+type etcdPort struct {
+	field string
+	port  int
+	who   string
+}
+
+func etcdPorts(e EtcdOptions) []etcdPort {
+	return []etcdPort{{"etcd.clientPort", e.ClientPort, "etcd, for clients"}, {"etcd.peerPort", e.PeerPort, "etcd, for its members"}}
+}
+
+// checkEtcdPorts checks that members have ports that nobody else has on their hosts. Where a port is as it is by default, what collides with it is said of the other one.
+func (v *validation) checkEtcdPorts(c *Cluster) {
+	taken := maps.Clone(takenPorts)
+	taken[c.APIServer.Port] = "API servers"
+	all := etcdPorts(c.Etcd)
+	for _, p := range all {
+		if !v.stated(p.field) {
+			taken[p.port] = p.who
+		}
+	}
+	for _, p := range all {
+		if !v.stated(p.field) || v.hasProblem(p.field) {
+			continue
+		}
+		if who, is := taken[p.port]; is {
+			v.say(p.field, "another port", "%d is that of %s", p.port, who)
+		} else if c.ofServices(p.port) {
+			v.say(p.field, "another port", "%d is one that Services may get, 30000 to 32767", p.port)
+		}
+		taken[p.port] = p.who
+	}
+}
+
+// ofServices says whether Services may get a port, as far as that is known.
+func (c *Cluster) ofServices(port int) bool {
+	_, others := c.APIServer.ExtraArgs["service-node-port-range"]
+	return !others && port >= 30000 && port <= 32767
 }
 
 // within says whether a path is a directory or in it.
@@ -97,20 +140,25 @@ func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/
 
 // takenPorts are those that hosts of clusters have for others.
 var takenPorts = map[int]string{
-	22: "sshd", 2379: "etcd, for clients", 2380: "etcd, for its members", 2381: "etcd, for its health", 10248: "the kubelet, for its health", 10249: "kube-proxy, for its metrics",
+	22: "sshd", EtcdMetricsPort: "etcd, for its health", 10248: "the kubelet, for its health", 10249: "kube-proxy, for its metrics",
 	10250: "the kubelet", 10256: "kube-proxy, for its health", 10257: "the controller manager", 10259: "the scheduler",
 }
 
 func (v *validation) checkAPIServer(c *Cluster) {
 	const field = "apiServer.port"
 	a := c.APIServer
-	_, otherNodePorts := a.ExtraArgs["service-node-port-range"]
-	switch who, taken := takenPorts[a.Port]; {
+	ports := maps.Clone(takenPorts)
+	for _, p := range etcdPorts(c.Etcd) {
+		if !v.stated(p.field) { // or it is said there
+			ports[p.port] = p.who
+		}
+	}
+	switch who, taken := ports[a.Port]; {
 	case taken:
 		v.say(field, "another port, such as 6443", "%d is that of %s", a.Port, who)
 	case a.Port == MetricsPort && c.ControlPlane.Standalone && !c.Addons.MetricsServer.Disabled:
 		v.say(field, "another port, such as 6443", "%d is that of metrics-server, where control planes are no nodes", a.Port)
-	case a.Port >= 30000 && a.Port <= 32767 && !otherNodePorts:
+	case c.ofServices(a.Port):
 		v.say(field, "another port, such as 6443", "%d is one that Services may get, 30000 to 32767", a.Port)
 	}
 	for i, s := range a.ExtraSANs {

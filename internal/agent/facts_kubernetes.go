@@ -48,7 +48,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
 	}
-	dataDir, logDir, port, clients := "/var/lib/etcd", "", "", ""
+	logDir, port, clients := "", "", ""
 	address := "127.0.0.1" // where the manifest says no other: on loopback a balancer may answer for other API servers
 	for _, name := range names {
 		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
@@ -64,11 +64,8 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		switch name {
 		case "etcd.yaml":
 			k.Etcd.InitialCluster, k.Etcd.InitialClusterState = flags["initial-cluster"], flags["initial-cluster-state"]
-			clients = flags["listen-client-urls"]
-			if flags["data-dir"] != "" {
-				dataDir = flags["data-dir"]
-			}
-			logDir = flags["wal-dir"]
+			k.Etcd.DataDir, k.Etcd.ClientURL, k.Etcd.PeerURL = flags["data-dir"], flags["advertise-client-urls"], flags["initial-advertise-peer-urls"]
+			clients, logDir = flags["listen-client-urls"], flags["wal-dir"]
 		case "kube-apiserver.yaml":
 			port, address = flags["secure-port"], cmp.Or(flags["advertise-address"], address)
 		}
@@ -76,6 +73,7 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	if server := serverOf(g.content("/etc/kubernetes/admin.conf")); server != "" {
 		k.Settings[facts.Endpoint] = server
 	}
+	dataDir := cmp.Or(k.Etcd.DataDir, "/var/lib/etcd")
 	k.Etcd.Log = g.holds(cmp.Or(logDir, dataDir+"/member/wal"))
 	k.Etcd.Data = k.Etcd.Log || g.holds(dataDir+"/member")
 	if _, member := k.Manifests["etcd.yaml"]; member {
@@ -118,7 +116,6 @@ var settings = map[string]map[string]string{
 		"service-cluster-ip-range": facts.ServiceRanges, "service-account-issuer": facts.TokenIssuer, "encryption-provider-config": facts.Encryption,
 	},
 	"kube-controller-manager.yaml": {"cluster-cidr": facts.PodRanges},
-	"etcd.yaml":                    {"data-dir": facts.EtcdData},
 }
 
 // content of a file; nil if there is none.

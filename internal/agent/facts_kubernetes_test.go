@@ -37,7 +37,8 @@ func TestKubernetesOfAPlainMachine(t *testing.T) {
 
 func TestManifests(t *testing.T) {
 	const dir = manifests + "/"
-	etcd := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--name=cp1", "--initial-cluster=cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", "--initial-cluster-state=existing")
+	etcd := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--name=cp1", "--initial-cluster=cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", "--initial-cluster-state=existing",
+		"--advertise-client-urls=https://10.0.0.11:4001", "--initial-advertise-peer-urls=https://10.0.0.11:7001")
 	elsewhere := manifestOf("registry.k8s.io/etcd:3.7.3-0", "etcd", "--data-dir=/data/etcd")
 	const silent = "by its manifest, it listens for clients at no address of loopback"
 	for _, tt := range []struct {
@@ -46,12 +47,13 @@ func TestManifests(t *testing.T) {
 		etcd      facts.Etcd
 		manifests map[string]string
 	}{
-		{"a member that began", map[string]string{dir + "etcd.yaml": etcd}, facts.Etcd{InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", InitialClusterState: "existing", Unwell: silent},
+		{"a member that began", map[string]string{dir + "etcd.yaml": etcd}, facts.Etcd{InitialCluster: "cp1=https://10.0.0.11:2380,cp2=https://10.0.0.12:2380", InitialClusterState: "existing",
+			ClientURL: "https://10.0.0.11:4001", PeerURL: "https://10.0.0.11:7001", Unwell: silent},
 			map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"data without a manifest", map[string]string{"/var/lib/etcd/member/snap/db": "x"}, facts.Etcd{Data: true}, map[string]string{}},
 		{"a directory without data", map[string]string{"/var/lib/etcd/lost+found": ""}, facts.Etcd{}, map[string]string{}},
-		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{Data: true, Log: true, Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
-		{"data elsewhere is not the member's", map[string]string{dir + "etcd.yaml": elsewhere, "/var/lib/etcd/member/wal/0": "x"}, facts.Etcd{Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data where the manifest says", map[string]string{dir + "etcd.yaml": elsewhere, "/data/etcd/member/wal/0": "x"}, facts.Etcd{DataDir: "/data/etcd", Data: true, Log: true, Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
+		{"data elsewhere is not the member's", map[string]string{dir + "etcd.yaml": elsewhere, "/var/lib/etcd/member/wal/0": "x"}, facts.Etcd{DataDir: "/data/etcd", Unwell: silent}, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3-0"}},
 		{"what the kubelet does not read, and what is no Pod", map[string]string{dir + ".etcd.yaml": elsewhere, dir + "etcd.yaml.bak": elsewhere, dir + "broken.yaml": "{", dir + "other.yaml": "kind: Pod\n"},
 			facts.Etcd{}, map[string]string{"broken.yaml": "", "other.yaml": ""}},
 	} {
@@ -65,7 +67,7 @@ func TestManifests(t *testing.T) {
 		dir + "kube-apiserver.yaml":          manifestOf("x", "kube-apiserver", "--service-cluster-ip-range=10.96.0.0/16,fd00::/108", "--secure-port=6443"),
 		dir + "kube-controller-manager.yaml": manifestOf("x", "kube-controller-manager", "--cluster-cidr=10.244.0.0/16", "--service-cluster-ip-range=10.96.0.0/16"),
 	}).Kubernetes.Settings
-	if want := map[string]string{facts.EtcdData: "/data/etcd", facts.ServiceRanges: "10.96.0.0/16,fd00::/108", facts.PodRanges: "10.244.0.0/16", facts.Endpoint: "https://api.x.internal:6443"}; !maps.Equal(settings, want) {
+	if want := map[string]string{facts.ServiceRanges: "10.96.0.0/16,fd00::/108", facts.PodRanges: "10.244.0.0/16", facts.Endpoint: "https://api.x.internal:6443"}; !maps.Equal(settings, want) {
 		t.Errorf("it was born with %v; want %v", settings, want)
 	}
 	if !gather(t, map[string]string{facts.FormedFile: ""}).Kubernetes.Formed {

@@ -29,7 +29,7 @@ func (v *seen) findings(s Status) []Finding {
 	if v.known() {
 		_, problems := identify(v.cluster, v.hosts, "")
 		f.problems(problems)
-		f.problems(etcd.Guard(v.cluster, v.hosts))
+		f.problems(etcd.Guard(v.cluster, v.cluster.MainEtcd(), v.hosts))
 	}
 	v.ofEtcd(f, s.Etcd)
 	v.ofAPI(f, s)

@@ -39,7 +39,8 @@ func portsOf(c *cluster.Cluster, h v1alpha1.Host) []port {
 		tcp("kube-scheduler", 10259)
 	}
 	if has(c.EtcdHosts()) {
-		tcp("etcd", 2379, 2380, 2381)
+		e := c.MainEtcd()
+		tcp("etcd", uint16(e.ClientPort), uint16(e.PeerPort), uint16(e.MetricsPort))
 	}
 	if c.HasKubelet(h) {
 		tcp("kubelet", 10248, 10250)

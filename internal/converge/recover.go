@@ -146,7 +146,7 @@ func (s *Session) recovery(b *bundle.Bundle, host string) (etcd.RecoveryInput, E
 	}
 	leavers := s.leavers(id)
 	every := everyHost(Wish{Cluster: c, Hosts: hosts, Leaving: leavers})
-	in := etcd.RecoveryInput{Input: etcd.Input{Cluster: c, Hosts: every, Bundle: b, RuntimeEndpoint: runtime.Endpoint(c)}}
+	in := etcd.RecoveryInput{Input: etcd.Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: every, Bundle: b, RuntimeEndpoint: runtime.Endpoint(c)}}
 	again, err := etcd.MayRecover(in.Input, host)
 	if err != nil {
 		return in, EtcdRecovery{}, err

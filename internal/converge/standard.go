@@ -36,7 +36,7 @@ func Standard(b *bundle.Bundle) Components {
 		var all parts
 		all.add(Hosts(b)(w))
 		every := everyHost(w)
-		all.add(nil, etcd.Guard(w.Cluster, every))
+		all.add(nil, etcd.Guard(w.Cluster, w.Cluster.MainEtcd(), every))
 		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
 		all.add(nil, kubelet.Guard(w.Cluster, w.Hosts))
 		all.add(nil, apart(w))
@@ -91,11 +91,11 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		all.add(kubelet.Steps(kubelets))
 
-		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped, Unasked: unasked(w),
+		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Etcd: w.Cluster.MainEtcd(), Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped, Unasked: unasked(w),
 			Well: func(host string) []plan.Condition { return after(host, etcd.Step) }})
 		all.add(membership.Steps, membership.Problems)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
-		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: membership, After: func(host string) []plan.Condition {
+		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Etcd: w.Cluster.MainEtcd(), Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: membership, After: func(host string) []plan.Condition {
 			return append(carried(w, host), placed)
 		}}))
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {

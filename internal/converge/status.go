@@ -254,7 +254,7 @@ func reportsOf(c *cluster.Cluster, h v1alpha1.Host) (reports []resource.Report, 
 		return slices.ContainsFunc(list, func(o v1alpha1.Host) bool { return o.Name == h.Name })
 	}
 	if carries(c.EtcdHosts()) {
-		reports = append(reports, etcd.Report(h))
+		reports = append(reports, etcd.Report(c.MainEtcd(), h))
 	}
 	if carries(c.Keepers()) {
 		reports = append(reports, resource.StaticPodsReport{Socket: runtime.Endpoint(c)})

@@ -109,7 +109,7 @@ func (w *world) look() Status {
 		f.Add(resource.CertificatesReport{}.ID(), w.certs[h.Name], nil)
 		if pods := w.pods[h.Name]; pods != nil {
 			f.Add(resource.StaticPodsReport{}.ID(), pods, nil)
-			f.Add(etcdcomponent.Report(h).ID(), w.members[h.Name], nil)
+			f.Add(etcdcomponent.Report(w.cluster.MainEtcd(), h).ID(), w.members[h.Name], nil)
 		}
 		w.found[h.Name] = f
 	}
@@ -253,7 +253,7 @@ func TestWhatCouldNotBeFoundOut(t *testing.T) {
 	w.look()
 	var f resource.Found
 	f.Add(resource.StaticPodsReport{}.ID(), nil, errors.New("the runtime is silent"))
-	f.Add(etcdcomponent.Report(w.cluster.Hosts[0]).ID(), nil, errors.New("no certificate"))
+	f.Add(etcdcomponent.Report(w.cluster.MainEtcd(), w.cluster.Hosts[0]).ID(), nil, errors.New("no certificate"))
 	f.Add(resource.CertificatesReport{}.ID(), nil, errors.New("a disk hangs"))
 	w.found["cp1"] = f
 	w.lost["w1"] = "w1: the agent was lost: reset"

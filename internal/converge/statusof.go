@@ -150,7 +150,7 @@ func (v *seen) etcd() EtcdStatus {
 		m := MemberStatus{Host: h.Name, State: NotKnown, Why: v.silence(h.Name)}
 		var said etcd.Status
 		if m.Why == "" {
-			m.Why = v.found[h.Name].Get(etcdcomponent.Report(h).ID(), &said)
+			m.Why = v.found[h.Name].Get(etcdcomponent.Report(v.cluster.MainEtcd(), h).ID(), &said)
 		}
 		if m.Why == "" && said.ID == "" {
 			m.State, m.Why = Wrong, said.Unwell

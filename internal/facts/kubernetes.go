@@ -39,6 +39,10 @@ type Etcd struct {
 	Data bool `json:"data,omitempty"`
 	// Log says that what it holds is a member's: it has a write-ahead log. A member that could not begin leaves data without one.
 	Log bool `json:"log,omitempty"`
+	// DataDir, ClientURL and PeerURL are where its manifest says that a member has its data, and that others find it; empty if there is none.
+	DataDir   string `json:"dataDir,omitempty"`
+	ClientURL string `json:"clientURL,omitempty"`
+	PeerURL   string `json:"peerURL,omitempty"`
 	// InitialCluster and InitialClusterState are those flags in its manifest; empty if there is none.
 	InitialCluster      string `json:"initialCluster,omitempty"`
 	InitialClusterState string `json:"initialClusterState,omitempty"`
@@ -73,5 +77,4 @@ const (
 	TokenIssuer   = "token issuer"   // of the API server
 	Encryption    = "encryption"     // the file that says how the API server encrypts what it stores
 	Endpoint      = "endpoint"       // the address that kubeconfigs of administrators have: "https://api.prod.internal:6443"
-	EtcdData      = "etcd data"      // the directory that the member of etcd has its data in
 )

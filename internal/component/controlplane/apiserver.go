@@ -2,8 +2,6 @@ package controlplane
 
 import (
 	"maps"
-	"net"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -93,18 +91,13 @@ func ownAPIServerFlags(c *cluster.Cluster) map[string]string {
 
 // etcdServers is the member on the host itself, as kubeadm has it, or all of them where there is none.
 func etcdServers(c *cluster.Cluster, h v1alpha1.Host) []string {
-	const port = "2379"
-	members := c.EtcdHosts()
-	if slices.ContainsFunc(members, func(m v1alpha1.Host) bool { return m.Name == h.Name }) {
-		local := "127.0.0.1"
-		if strings.Contains(cluster.NodeAddress(h), ":") { // of the family that the node's address is of
-			local = "::1"
-		}
-		return []string{"https://" + net.JoinHostPort(local, port)}
+	e := c.MainEtcd()
+	if e.Carries(h.Name) {
+		return []string{e.LocalURL(h)}
 	}
 	var list []string
-	for _, m := range members {
-		list = append(list, "https://"+net.JoinHostPort(cluster.NodeAddress(m), port))
+	for _, m := range e.Hosts {
+		list = append(list, e.ClientURL(m))
 	}
 	return list
 }

@@ -27,6 +27,8 @@ const pkiDir = resource.PKIDir + "/etcd"
 type Input struct {
 	// Cluster is what shall be. Each host that answered has its InternalAddresses.
 	Cluster *cluster.Cluster
+	// Etcd is which of its clusters of etcd the steps are of.
+	Etcd cluster.EtcdCluster
 	// Hosts are those that answered, by name.
 	Hosts map[string]facts.Host
 	// Bundle is the node software.
@@ -50,7 +52,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 	var members, formed []plan.Step
 	var problems []plan.Problem
 	var ids []plan.StepID
-	for _, h := range in.Cluster.EtcdHosts() {
+	for _, h := range in.Etcd.Hosts {
 		f, answered := in.Hosts[h.Name]
 		if !answered {
 			continue
@@ -82,18 +84,18 @@ anew: with enough of them, that would be another, empty cluster.
 
 // member is the step of one.
 func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.Step, error) {
-	own, err := flags(in.Cluster, h, f.Kubernetes.Etcd, in.Members.initial[h.Name])
+	own, err := flags(in.Cluster, in.Etcd, h, f.Kubernetes.Etcd, in.Members.initial[h.Name])
 	if err != nil {
 		return plan.Step{}, err
 	}
-	manifest, runs, err := manifest(pod(in.Cluster, h, own, image.Name), in.RuntimeEndpoint, image)
+	manifest, runs, err := manifest(pod(in.Cluster, in.Etcd, h, own, image.Name), in.RuntimeEndpoint, image)
 	if err != nil {
 		return plan.Step{}, err
 	}
 	s := plan.Step{
 		StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
-		Resources: []resource.Resource{resource.Directory{Path: in.Cluster.Etcd.DataDir, Mode: 0o700, Purge: true}},
-		Ensures:   []resource.Probe{runs, answers(h)},
+		Resources: []resource.Resource{resource.Directory{Path: in.Etcd.DataDir, Mode: 0o700, Purge: true}},
+		Ensures:   []resource.Probe{runs, answers(in.Etcd, h)},
 	}
 	if in.Members.learner[h.Name] {
 		s.Ensures = []resource.Probe{runs} // it is not ready before it votes
@@ -101,7 +103,7 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 	s.Resources = append(s.Resources, certificates(in.Cluster, h)...)
 	if in.Members.learner[h.Name] && !f.Kubernetes.Etcd.Log {
 		// What a member leaves that could not begin, or whose log is gone: a new one would take it for its own.
-		s.Resources = append(s.Resources, resource.SetAside{Path: in.Cluster.Etcd.DataDir + "/member", Unless: "wal"})
+		s.Resources = append(s.Resources, resource.SetAside{Path: in.Etcd.DataDir + "/member", Unless: "wal"})
 	}
 	s.Resources = append(s.Resources, manifest) // last: the kubelet starts it at once
 	if in.After != nil {
@@ -129,6 +131,6 @@ func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 }
 
 // Report looks at the member on a host.
-func Report(h v1alpha1.Host) resource.EtcdReport {
-	return resource.EtcdReport{URL: httpsURL(loopback(h), clientPort)}
+func Report(e cluster.EtcdCluster, h v1alpha1.Host) resource.EtcdReport {
+	return resource.EtcdReport{URL: e.LocalURL(h)}
 }

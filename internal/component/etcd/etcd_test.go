@@ -43,7 +43,7 @@ func testBundle() *bundle.Bundle {
 
 func steps(t *testing.T, c *cluster.Cluster, hosts map[string]facts.Host) ([]plan.Step, []plan.Problem) {
 	t.Helper()
-	s, problems := Steps(Input{Cluster: c, Hosts: hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///run/containerd/containerd.sock",
+	s, problems := Steps(Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///run/containerd/containerd.sock",
 		After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " runs Pods"}} }})
 	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdMembers, AtOnce: 1}}); err != nil {
 		t.Error(err)
@@ -76,6 +76,7 @@ certificates: {algorithm: RSA-3072, validity: 720h}
 - {name: e1, address: 10.0.0.31, internalAddresses: [10.0.0.31], roles: [etcd]}
 `, "", map[string]facts.Host{"cp1": {}, "e1": {}}},
 		{"living", three, "", map[string]facts.Host{"cp1": grown}},
+		{"ports", three, "etcd: {clientPort: 4001, peerPort: 7001}\n", map[string]facts.Host{"cp1": {}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, problems := steps(t, load(t, c.hosts, c.more), c.facts)
@@ -117,7 +118,8 @@ func TestMembersStayAsTheyBegan(t *testing.T) {
 }
 
 func TestBundleWithoutEtcd(t *testing.T) {
-	s, problems := Steps(Input{Cluster: load(t, three, ""), Hosts: map[string]facts.Host{"cp1": {}}, Bundle: &bundle.Bundle{Kubernetes: "v1.37.1"}})
+	c := load(t, three, "")
+	s, problems := Steps(Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: map[string]facts.Host{"cp1": {}}, Bundle: &bundle.Bundle{Kubernetes: "v1.37.1"}})
 	if len(s) > 0 || len(problems) != 1 || !problems[0].Blocks || problems[0].Message != "the bundle of Kubernetes v1.37.1 has no image etcd" {
 		t.Errorf("%d steps, problems %v", len(s), problems)
 	}

@@ -3,7 +3,9 @@ package etcd
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
@@ -17,8 +19,8 @@ import (
 //
 // None of it can be overruled (plan.Problem.Loss). To make members of nothing although others may live is a second cluster, whose price nobody can name; where a cluster lives without a
 // quorum, no member could come, since etcd changes nothing then. "etcd recover" is for that, and says what it loses itself.
-func Guard(c *cluster.Cluster, hosts map[string]facts.Host) []plan.Problem {
-	g := guard{cluster: c, members: c.EtcdHosts(), hosts: hosts, dataDir: c.Etcd.DataDir}
+func Guard(c *cluster.Cluster, e cluster.EtcdCluster, hosts map[string]facts.Host) []plan.Problem {
+	g := guard{cluster: c, etcd: e, members: e.Hosts, hosts: hosts}
 	if g.formed() {
 		return g.living()
 	}
@@ -42,7 +44,7 @@ type guard struct {
 	cluster *cluster.Cluster
 	members []v1alpha1.Host
 	hosts   map[string]facts.Host
-	dataDir string
+	etcd    cluster.EtcdCluster
 }
 
 // formed says whether any host remembers that the cluster was whole.
@@ -93,8 +95,8 @@ func (g guard) initial() []string {
 
 // living is for a cluster that was whole: a member that has no data comes to those that there are, and only to a quorum of them.
 func (g guard) living() []plan.Problem {
-	var problems []plan.Problem
-	speaker, _ := speaker(MembershipInput{Cluster: g.cluster, Hosts: g.hosts})
+	problems := g.ports()
+	speaker, _ := speaker(MembershipInput{Cluster: g.cluster, Etcd: g.etcd, Hosts: g.hosts})
 	if speaker == "" && g.elsewhere() != "" {
 		return []plan.Problem{{Blocks: true,
 			Message: fmt.Sprintf("the cluster's etcd lives on %s, which left the cluster file, and none of the hosts in the file is a member that has a quorum", g.elsewhere()),
@@ -102,12 +104,12 @@ func (g guard) living() []plan.Problem {
 	}
 	for _, h := range g.members {
 		f, answered := g.hosts[h.Name]
-		has := f.Kubernetes.Settings[facts.EtcdData]
+		has := f.Kubernetes.Etcd.DataDir
 		switch {
-		case f.Kubernetes.Etcd.Data && has != "" && has != g.dataDir:
+		case f.Kubernetes.Etcd.Data && has != "" && has != g.etcd.DataDir:
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
-				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", has, g.dataDir),
-				Remedy:  "Say etcd.dataDir: " + has})
+				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", has, g.etcd.DataDir),
+				Remedy:  "Say " + g.etcd.Field + ".dataDir: " + has})
 		case !answered || f.Kubernetes.Etcd.Log || speaker != "":
 		case f.Kubernetes.Formed || slices.Contains(g.initial(), h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
@@ -120,6 +122,46 @@ func (g guard) living() []plan.Problem {
 		}
 	}
 	return problems
+}
+
+// ports says which ports of members that live the file would change. Others find a member where it said that it is when it came, and API servers ask it where their own flags say: both would
+// have to change everywhere at once. Where none of the members has what the file says, the file was changed; one that differs alone was changed by hand, and is repaired.
+func (g guard) ports() []plan.Problem {
+	var problems []plan.Problem
+	for _, p := range []struct {
+		name string
+		want int
+		is   func(facts.Etcd) string
+	}{
+		{"clientPort", g.etcd.ClientPort, func(e facts.Etcd) string { return e.ClientURL }},
+		{"peerPort", g.etcd.PeerPort, func(e facts.Etcd) string { return e.PeerURL }},
+	} {
+		has, on, same := "", "", false
+		for _, h := range g.members {
+			e := g.hosts[h.Name].Kubernetes.Etcd
+			is := portOf(p.is(e))
+			same = same || is == strconv.Itoa(p.want)
+			if is != "" && e.Log && on == "" {
+				has, on = is, h.Name
+			}
+		}
+		if on != "" && !same {
+			field := g.etcd.Field + "." + p.name
+			problems = append(problems, plan.Problem{Blocks: true,
+				Message: fmt.Sprintf("%s cannot be changed on a cluster that lives: it has %s (%s), and the file says %d; members and API servers know each member by the port that it came with", field, has, on, p.want),
+				Remedy:  fmt.Sprintf("Say %s: %s. If somebody changed it by hand on %s, put it back there", field, has, on)})
+		}
+	}
+	return problems
+}
+
+// portOf is the port of a URL; nothing if it has none.
+func portOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Port()
 }
 
 // orRecover names a host of the file that answers and has data of a member, of which the cluster can be made again if the others are lost for good; nothing if there is none.

@@ -39,7 +39,7 @@ func host(has ...string) facts.Host {
 func TestGuard(t *testing.T) {
 	bare, began, lives := host(), host("authority", "manifest", "data"), host("authority", "manifest", "data", "formed")
 	elsewhere := host("authority", "manifest", "data", "formed")
-	elsewhere.Kubernetes.Settings = map[string]string{facts.EtcdData: "/data/etcd"}
+	elsewhere.Kubernetes.Etcd.DataDir = "/data/etcd"
 	for _, c := range []struct {
 		name          string
 		cp1, cp2, cp3 *facts.Host // nil did not answer
@@ -85,7 +85,8 @@ func TestGuard(t *testing.T) {
 					hosts[name] = *h
 				}
 			}
-			problems := Guard(load(t, three, ""), hosts)
+			cl := load(t, three, "")
+			problems := Guard(cl, cl.MainEtcd(), hosts)
 			if len(problems) != len(c.want) {
 				t.Fatalf("problems are\n%s\nwant %q", text(problems), c.want)
 			}
@@ -95,6 +96,47 @@ func TestGuard(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Members that live keep their ports, unless the file was not changed and somebody's hand was at one of them.
+func TestGuardOfPorts(t *testing.T) {
+	at := func(client, peer string) facts.Host {
+		h := host("authority", "manifest", "data", "formed")
+		h.Kubernetes.Etcd.ClientURL, h.Kubernetes.Etcd.PeerURL = "https://10.0.0.11:"+client, "https://10.0.0.11:"+peer
+		return h
+	}
+	for _, c := range []struct {
+		name string
+		cp1  facts.Host
+		file string
+		want []string
+	}{
+		{"as they are", at("2379", "2380"), "", nil},
+		{"the file was changed", at("2379", "2380"), "etcd: {clientPort: 4001, peerPort: 7001}\n", []string{
+			"etcd.clientPort cannot be changed on a cluster that lives: it has 2379 (cp1), and the file says 4001", "etcd.peerPort cannot be changed on a cluster that lives: it has 2380 (cp1), and the file says 7001"}},
+		{"one was changed by hand", at("4001", "2380"), "", nil},
+		{"a new cluster", host(), "etcd: {clientPort: 4001}\n", nil},
+	} {
+		cl := load(t, three, c.file)
+		hosts := map[string]facts.Host{"cp1": c.cp1, "cp2": at("2379", "2380"), "cp3": at("2379", "2380")}
+		if c.name == "a new cluster" {
+			hosts = map[string]facts.Host{"cp1": host(), "cp2": host(), "cp3": host()}
+		}
+		var got []string
+		for _, p := range Guard(cl, cl.MainEtcd(), hosts) {
+			if strings.Contains(p.Message, "cannot be changed") {
+				got = append(got, p.Message)
+			}
+		}
+		if len(got) != len(c.want) {
+			t.Fatalf("%s: %q; want %q", c.name, got, c.want)
+		}
+		for i := range got {
+			if !strings.HasPrefix(got[i], c.want[i]) {
+				t.Errorf("%s: %s; want %s", c.name, got[i], c.want[i])
+			}
+		}
 	}
 }
 
@@ -111,7 +153,8 @@ func TestGuardNamesRecovery(t *testing.T) {
 		{"one is a learner", learner, host("formed"), lives, `If they are gone for good, "kubewright etcd recover --from cp3" goes on with what cp3 has`},
 		{"none has data", host("formed"), host("formed"), host(), "anew"},
 	} {
-		problems := Guard(load(t, three, ""), map[string]facts.Host{"cp1": c.cp1, "cp2": c.cp2, "cp3": c.cp3})
+		cl := load(t, three, "")
+		problems := Guard(cl, cl.MainEtcd(), map[string]facts.Host{"cp1": c.cp1, "cp2": c.cp2, "cp3": c.cp3})
 		if len(problems) == 0 {
 			t.Errorf("%s: nothing is refused", c.name)
 		}

@@ -42,6 +42,8 @@ func (m Membership) Order(a, b string) int {
 // MembershipInput is what a membership is made of.
 type MembershipInput struct {
 	Cluster *cluster.Cluster
+	// Etcd is which of its clusters of etcd it is of.
+	Etcd cluster.EtcdCluster
 	// Hosts are those that answered, by name: of the cluster file, and those that left it.
 	Hosts map[string]facts.Host
 	// Left are the names of hosts that left the cluster file, those among them that do not answer included.
@@ -71,7 +73,7 @@ func Members(in MembershipInput) Membership {
 
 // speaker is the first host of the file whose member has a quorum, and the members that it knows; none if there is none. One whose member is to leave speaks only if there is no other.
 func speaker(in MembershipInput) (host string, members []facts.EtcdMember) {
-	for _, h := range slices.Concat(in.Cluster.EtcdHosts(), in.Cluster.Hosts) {
+	for _, h := range slices.Concat(in.Etcd.Hosts, in.Cluster.Hosts) {
 		e := in.Hosts[h.Name].Kubernetes.Etcd
 		votes := slices.ContainsFunc(e.Members, func(m facts.EtcdMember) bool { return m.ID == e.ID && !m.Learner })
 		if e.Quorum && votes && in.Hosts[h.Name].Kubernetes.Formed {
@@ -96,7 +98,7 @@ type membership struct {
 // found is the member of a host: with its address, or with its name, which one has that was begun.
 func (m *membership) found(h v1alpha1.Host) (facts.EtcdMember, bool) {
 	for _, is := range m.listed {
-		if slices.Contains(is.PeerURLs, peerURL(h)) {
+		if slices.Contains(is.PeerURLs, m.Etcd.PeerURL(h)) {
 			return is, true
 		}
 	}
@@ -125,7 +127,7 @@ func (m *membership) plan() {
 	}
 	var dead, live, moved, learners, fresh []change
 	staying := map[string]bool{} // IDs of members that do
-	for _, h := range m.Cluster.EtcdHosts() {
+	for _, h := range m.Etcd.Hosts {
 		is, listed := m.found(h)
 		f, answered := m.Hosts[h.Name]
 		begun := f.Kubernetes.Etcd.Log
@@ -148,7 +150,7 @@ func (m *membership) plan() {
 			fresh = append(fresh, change{host: h})
 		default:
 			staying[is.ID] = true
-			if !slices.Contains(is.PeerURLs, peerURL(h)) {
+			if !slices.Contains(is.PeerURLs, m.Etcd.PeerURL(h)) {
 				moved = append(moved, change{h, is})
 			}
 			if is.Learner {
@@ -233,10 +235,10 @@ func (m *membership) nameOf(is facts.EtcdMember) string {
 
 // servers are the members that may be asked, that of the host that speaks first.
 func (m *membership) servers() []string {
-	list := []string{httpsURL(loopback(*m.Cluster.Host(m.speaker)), clientPort)}
-	for _, h := range m.Cluster.EtcdHosts() {
+	list := []string{m.Etcd.LocalURL(*m.Cluster.Host(m.speaker))}
+	for _, h := range m.Etcd.Hosts {
 		if _, listed := m.found(h); listed && h.Name != m.speaker {
-			list = append(list, clientURL(h))
+			list = append(list, m.Etcd.ClientURL(h))
 		}
 	}
 	return list
@@ -257,8 +259,7 @@ func (m *membership) leaves(host string, is facts.EtcdMember) {
 	if m.Cluster.Host(host) == nil {
 		leaving = host
 	}
-	comesAgain := slices.ContainsFunc(m.Cluster.EtcdHosts(), func(h v1alpha1.Host) bool { return h.Name == host })
-	if _, answers := m.Hosts[host]; answers && !comesAgain && m.Stopped != nil {
+	if _, answers := m.Hosts[host]; answers && !m.Etcd.Carries(host) && m.Stopped != nil {
 		stopped = m.Stopped(host)
 	}
 	servers := m.servers()
@@ -279,12 +280,12 @@ func (m *membership) moves(h v1alpha1.Host) {
 		return
 	}
 	m.moved = h.Name
-	done := m.step("etcd member "+h.Name+" moves", "", requires, resource.EtcdMember{Servers: m.servers(), Name: h.Name, PeerURL: peerURL(h)})
+	done := m.step("etcd member "+h.Name+" moves", "", requires, resource.EtcdMember{Servers: m.servers(), Name: h.Name, PeerURL: m.Etcd.PeerURL(h)})
 	m.before[h.Name] = append(m.before[h.Name], done)
 	for i := range m.listed {
 		if m.listed[i].Name == h.Name {
 			m.listed = slices.Clone(m.listed)
-			m.listed[i].PeerURLs = []string{peerURL(h)}
+			m.listed[i].PeerURLs = []string{m.Etcd.PeerURL(h)}
 		}
 	}
 }
@@ -298,7 +299,7 @@ func (m *membership) enoughWithout(host string) (requires []plan.Condition, sile
 	if m.moved != "" {
 		requires = m.Well(m.moved)
 	}
-	members, well, unwell := m.Cluster.EtcdHosts(), 0, []string{}
+	members, well, unwell := m.Etcd.Hosts, 0, []string{}
 	for _, h := range members {
 		switch f, answered := m.Hosts[h.Name]; {
 		case h.Name == host:
@@ -322,14 +323,14 @@ func (m *membership) enoughWithout(host string) (requires []plan.Condition, sile
 func (m *membership) comes(h v1alpha1.Host) {
 	servers := m.servers()
 	if _, listed := m.found(h); !listed {
-		m.listed = append(slices.Clone(m.listed), facts.EtcdMember{Name: h.Name, Learner: true, PeerURLs: []string{peerURL(h)}})
+		m.listed = append(slices.Clone(m.listed), facts.EtcdMember{Name: h.Name, Learner: true, PeerURLs: []string{m.Etcd.PeerURL(h)}})
 	}
 	m.initial[h.Name], m.learner[h.Name] = m.initialFor(h), true
 	replaces := m.replaced[h.Name]
-	added := m.step("etcd member "+h.Name+" comes", "", nil, resource.EtcdMember{Servers: servers, Name: h.Name, PeerURL: peerURL(h), Replaces: replaces})
+	added := m.step("etcd member "+h.Name+" comes", "", nil, resource.EtcdMember{Servers: servers, Name: h.Name, PeerURL: m.Etcd.PeerURL(h), Replaces: replaces})
 	m.before[h.Name] = append(m.before[h.Name], added)
 	started := plan.After(plan.StepID{Host: h.Name, Name: Step})
-	m.votes[h.Name] = []plan.Condition{m.step("etcd member "+h.Name+" votes", "", []plan.Condition{started}, resource.EtcdVote{Servers: servers, Name: h.Name, PeerURL: peerURL(h), Replaces: replaces})}
+	m.votes[h.Name] = []plan.Condition{m.step("etcd member "+h.Name+" votes", "", []plan.Condition{started}, resource.EtcdVote{Servers: servers, Name: h.Name, PeerURL: m.Etcd.PeerURL(h), Replaces: replaces})}
 }
 
 // initialFor are all members that a new one finds there, itself among them: etcd compares them with those that are listed (ValidateClusterAndAssignIDs in
@@ -338,7 +339,7 @@ func (m *membership) initialFor(h v1alpha1.Host) string {
 	var list []string
 	for _, is := range m.listed {
 		name := is.Name
-		if slices.Contains(is.PeerURLs, peerURL(h)) {
+		if slices.Contains(is.PeerURLs, m.Etcd.PeerURL(h)) {
 			name = h.Name
 		}
 		for _, url := range is.PeerURLs {

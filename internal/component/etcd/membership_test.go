@@ -237,7 +237,7 @@ blocks: cp3: its etcd member was taken out of the cluster, and its data is that 
 			for i := range cl.Hosts {
 				cl.Hosts[i].InternalAddresses = []string{cl.Hosts[i].Address}
 			}
-			m := Members(MembershipInput{Cluster: cl, Hosts: c.is.facts(), Left: c.left, Stopped: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " stopped"}} },
+			m := Members(MembershipInput{Cluster: cl, Etcd: cl.MainEtcd(), Hosts: c.is.facts(), Left: c.left, Stopped: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " stopped"}} },
 				Unasked: []plan.Condition{{Name: "API servers ask others"}},
 				Well:    func(host string) []plan.Condition { return []plan.Condition{{Name: host + " well"}} }})
 			if got := story(m); got != strings.TrimPrefix(c.want, "\n") {

@@ -18,8 +18,8 @@ import (
 )
 
 // pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go), with flags.
-func pod(c *cluster.Cluster, h v1alpha1.Host, own map[string]string, image string) corev1.Pod {
-	asked := staticpod.Endpoint{Scheme: corev1.URISchemeHTTP, Host: loopback(h)}
+func pod(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host, own map[string]string, image string) corev1.Pod {
+	asked := staticpod.Endpoint{Scheme: corev1.URISchemeHTTP, Host: cluster.LoopbackOf(h)}
 	return staticpod.Pod(corev1.Container{
 		Name:           "etcd",
 		Command:        staticpod.Command("etcd", own, c.Etcd.ExtraArgs),
@@ -28,11 +28,11 @@ func pod(c *cluster.Cluster, h v1alpha1.Host, own map[string]string, image strin
 		LivenessProbe:  asked.Liveness("/livez"),
 		ReadinessProbe: asked.Readiness("/readyz"),
 		StartupProbe:   asked.Startup("/readyz"),
-		Ports:          staticpod.Port(metricsPort),
+		Ports:          staticpod.Port(int32(e.MetricsPort)),
 	}, []staticpod.Mount{
-		{Name: "etcd-data", Path: c.Etcd.DataDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
+		{Name: "etcd-data", Path: e.DataDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
 		{Name: "etcd-certs", Path: pkiDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
-	}, map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": clientURL(h)})
+	}, map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": e.ClientURL(h)})
 }
 
 // manifest is the file of a Pod. An image of the same name with other content is another Pod.
@@ -41,14 +41,14 @@ func manifest(pod corev1.Pod, socket string, image bundle.Part) (resource.File, 
 }
 
 // flags are kubeadm's (getEtcdCommand), and what the cluster file says of room and old revisions. Joins are all members of the cluster that it comes to; empty if there is none yet.
-func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins string) (map[string]string, error) {
+func flags(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host, found facts.Etcd, joins string) (map[string]string, error) {
 	flags := map[string]string{
 		"name":                           h.Name,
-		"listen-client-urls":             httpsURL(loopback(h), clientPort) + "," + clientURL(h),
-		"advertise-client-urls":          clientURL(h),
-		"listen-peer-urls":               peerURL(h),
-		"initial-advertise-peer-urls":    peerURL(h),
-		"data-dir":                       c.Etcd.DataDir,
+		"listen-client-urls":             e.LocalURL(h) + "," + e.ClientURL(h),
+		"advertise-client-urls":          e.ClientURL(h),
+		"listen-peer-urls":               e.PeerURL(h),
+		"initial-advertise-peer-urls":    e.PeerURL(h),
+		"data-dir":                       e.DataDir,
 		"cert-file":                      pkiDir + "/server.crt",
 		"key-file":                       pkiDir + "/server.key",
 		"trusted-ca-file":                pkiDir + "/ca.crt",
@@ -58,11 +58,11 @@ func flags(c *cluster.Cluster, h v1alpha1.Host, found facts.Etcd, joins string) 
 		"peer-trusted-ca-file":           pkiDir + "/ca.crt",
 		"peer-client-cert-auth":          "true",
 		"snapshot-count":                 "10000",
-		"listen-metrics-urls":            metricsURL(h),
+		"listen-metrics-urls":            e.MetricsURL(h),
 		"feature-gates":                  "InitialCorruptCheck=true",
 		"watch-progress-notify-interval": "5s",
 		// kubeadm's first member is alone, and others join it one by one; these start at once.
-		"initial-cluster": initialCluster(c),
+		"initial-cluster": initialCluster(e),
 	}
 	own, err := OwnFlags(c)
 	if err != nil {
@@ -95,15 +95,15 @@ func OwnFlags(c *cluster.Cluster) (map[string]string, error) {
 }
 
 // initialCluster are all members and where they find each other.
-func initialCluster(c *cluster.Cluster) string {
+func initialCluster(e cluster.EtcdCluster) string {
 	var members []string
-	for _, h := range c.EtcdHosts() {
-		members = append(members, h.Name+"="+peerURL(h))
+	for _, h := range e.Hosts {
+		members = append(members, h.Name+"="+e.PeerURL(h))
 	}
 	return strings.Join(members, ",")
 }
 
 // answers asks a member whether it is ready, which it is only with most of the others.
-func answers(h v1alpha1.Host) resource.Probe {
-	return resource.HTTPAnswers{Name: "etcd", URL: metricsURL(h) + "/readyz"}
+func answers(e cluster.EtcdCluster, h v1alpha1.Host) resource.Probe {
+	return resource.HTTPAnswers{Name: "etcd", URL: e.MetricsURL(h) + "/readyz"}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
-	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -55,7 +54,7 @@ func (in RecoveryInput) Ending() []plan.Step {
 	for _, name := range in.Others {
 		steps = append(steps, plan.Step{StepID: plan.StepID{Host: name, Name: Ends}, Resources: []resource.Resource{
 			resource.StaticPodsGone{Names: []string{"etcd"}, Dir: staticpod.Dir, Socket: in.RuntimeEndpoint},
-			resource.SetAside{Path: in.Cluster.Etcd.DataDir + "/member"},
+			resource.SetAside{Path: in.Etcd.DataDir + "/member"},
 		}})
 	}
 	return steps
@@ -70,18 +69,18 @@ func (in RecoveryInput) runs(name string, more map[string]string) (plan.Step, er
 	if !found {
 		return plan.Step{}, fmt.Errorf("the bundle of Kubernetes %s has no image etcd; build it again with \"kubewright bundle build\"", in.Bundle.Kubernetes)
 	}
-	own, err := flags(in.Cluster, in.Host, in.Hosts[in.Host.Name].Kubernetes.Etcd, "")
+	own, err := flags(in.Cluster, in.Etcd, in.Host, in.Hosts[in.Host.Name].Kubernetes.Etcd, "")
 	if err != nil {
 		return plan.Step{}, err
 	}
 	maps.Copy(own, more)
-	manifest, runs, err := manifest(pod(in.Cluster, in.Host, own, image.Name), in.RuntimeEndpoint, image)
+	manifest, runs, err := manifest(pod(in.Cluster, in.Etcd, in.Host, own, image.Name), in.RuntimeEndpoint, image)
 	if err != nil {
 		return plan.Step{}, err
 	}
 	return plan.Step{
 		StepID: plan.StepID{Host: in.Host.Name, Name: name}, Resources: []resource.Resource{manifest},
-		Ensures: []resource.Probe{runs, answers(in.Host)}, // it is ready only with a quorum, of one
+		Ensures: []resource.Probe{runs, answers(in.Etcd, in.Host)}, // it is ready only with a quorum, of one
 	}, nil
 }
 
@@ -89,7 +88,7 @@ func (in RecoveryInput) runs(name string, more map[string]string) (plan.Step, er
 // come to its end. Hosts are those that answered, by name: of the file, and those that left it.
 func MayRecover(in Input, host string) (again bool, err error) {
 	h := in.Cluster.Host(host)
-	if h == nil || !carries(in.Cluster, host) {
+	if h == nil || !in.Etcd.Carries(host) {
 		return false, fmt.Errorf("the cluster file has no member of etcd on %s", host)
 	}
 	f, answered := in.Hosts[host]
@@ -107,27 +106,22 @@ func MayRecover(in Input, host string) (again bool, err error) {
 		}
 	}
 	e := f.Kubernetes.Etcd
-	has, image := f.Kubernetes.Settings[facts.EtcdData], ""
+	has, image := e.DataDir, ""
 	if i, found := in.Bundle.Image("etcd"); found {
 		image = i.Name
 	}
 	is := f.Kubernetes.Manifests["etcd.yaml"]
 	switch {
-	case has != "" && has != in.Cluster.Etcd.DataDir:
-		return false, fmt.Errorf("the member of %s has its data in %s, and the file says %s: say etcd.dataDir: %s", host, has, in.Cluster.Etcd.DataDir, has)
+	case has != "" && has != in.Etcd.DataDir:
+		return false, fmt.Errorf("the member of %s has its data in %s, and the file says %s: say %s.dataDir: %s", host, has, in.Etcd.DataDir, in.Etcd.Field, has)
 	case !e.Log:
-		return false, fmt.Errorf("%s has no data of a member of etcd: there is no write-ahead log in %s. Name a host that has one, or restore a snapshot", host, in.Cluster.Etcd.DataDir+"/member/wal")
+		return false, fmt.Errorf("%s has no data of a member of etcd: there is no write-ahead log in %s. Name a host that has one, or restore a snapshot", host, in.Etcd.DataDir+"/member/wal")
 	case e.Learner:
 		return false, fmt.Errorf("the member of %s is a learner, and may lack much of what the others have: name a host whose member votes", host)
 	case is != "" && is != image:
 		return false, fmt.Errorf("%s runs %s, and the bundle of Kubernetes %s has %s: a recovery is no upgrade. Use the bundle that the cluster was made with (--kubernetes)", host, is, in.Bundle.Kubernetes, image)
 	}
 	return again, nil
-}
-
-// carries says whether a host shall have a member.
-func carries(c *cluster.Cluster, host string) bool {
-	return slices.ContainsFunc(c.EtcdHosts(), func(h v1alpha1.Host) bool { return h.Name == host })
 }
 
 // HasMember says whether there is something of a member on a host.

@@ -45,13 +45,14 @@ func TestMayRecover(t *testing.T) {
 		{"both", "cp1", map[string]facts.Host{"cp1": quorum(facts.EtcdMember{ID: "1"}), "cp2": quorum(facts.EtcdMember{ID: "2"})}, false, "says its member on cp2"},
 		{"no log", "cp1", map[string]facts.Host{"cp1": change(func(k *facts.Kubernetes) { k.Etcd.Log = false })}, false, "there is no write-ahead log in /var/lib/etcd/member/wal"},
 		{"a learner", "cp1", map[string]facts.Host{"cp1": change(func(k *facts.Kubernetes) { k.Etcd.Learner = true })}, false, "is a learner"},
-		{"data elsewhere", "cp1", map[string]facts.Host{"cp1": change(func(k *facts.Kubernetes) { k.Settings = map[string]string{facts.EtcdData: "/data"} })}, false, "say etcd.dataDir: /data"},
+		{"data elsewhere", "cp1", map[string]facts.Host{"cp1": change(func(k *facts.Kubernetes) { k.Etcd.DataDir = "/data" })}, false, "say etcd.dataDir: /data"},
 		{"another version", "cp1", map[string]facts.Host{"cp1": change(func(k *facts.Kubernetes) { k.Manifests["etcd.yaml"] = "registry.k8s.io/etcd:3.6.0-0" })}, false, "a recovery is no upgrade"},
 		{"a worker", "w1", map[string]facts.Host{"w1": left()}, false, "the cluster file has no member of etcd on w1"},
 		{"nobody", "x", nil, false, "the cluster file has no member of etcd on x"},
 		{"silent", "cp1", map[string]facts.Host{"cp2": left()}, false, "cp1 does not answer"},
 	} {
-		again, err := MayRecover(Input{Cluster: load(t, three, ""), Hosts: c.hosts, Bundle: testBundle()}, c.host)
+		cl := load(t, three, "")
+		again, err := MayRecover(Input{Cluster: cl, Etcd: cl.MainEtcd(), Hosts: c.hosts, Bundle: testBundle()}, c.host)
 		if c.want == "" && (err != nil || again != c.again) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, %v; want %q", c.name, again, err, c.want)
 		}
@@ -61,7 +62,7 @@ func TestMayRecover(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	c := load(t, three, "")
 	in := RecoveryInput{
-		Input: Input{Cluster: c, Hosts: map[string]facts.Host{"cp1": left(), "cp2": left()}, Bundle: testBundle(), RuntimeEndpoint: "unix:///s"},
+		Input: Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: map[string]facts.Host{"cp1": left(), "cp2": left()}, Bundle: testBundle(), RuntimeEndpoint: "unix:///s"},
 		Host:  *c.Host("cp1"), Others: []string{"cp2", "old"},
 	}
 	steps, err := Recovery(in)
@@ -95,7 +96,7 @@ func TestRecovery(t *testing.T) {
 		t.Errorf("the member is alone with\n%s\nand settles with\n%s", forced, usual)
 	}
 	// An apply that comes after finds what it would write itself.
-	all, _ := Steps(Input{Cluster: c, Hosts: in.Hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///s"})
+	all, _ := Steps(Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: in.Hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///s"})
 	for _, s := range all {
 		if s.Host == "cp1" && s.Name == Step && manifestOf(t, s) != usual {
 			t.Errorf("apply would write\n%s\nafter\n%s", manifestOf(t, s), usual)

@@ -213,6 +213,8 @@ func TestOpenPorts(t *testing.T) {
 		{"with statistics", "endpoint: {kind: keepalived, address: 10.0.0.10, keepalived: {balancerPort: 8443, statistics: {credentials: {username: a, passwordFile: motd}}}}\n",
 			[]string{"8443/tcp", "9000/tcp", "vrrp"}, []string{"16443/tcp"}},
 		{"a balancer of the user's", "endpoint: {kind: external, address: 10.0.0.10}\n", []string{"6443/tcp"}, []string{"16443/tcp", "0/tcp", "vrrp"}},
+		{"etcd", "", []string{"2379-2380/tcp"}, []string{"2379/tcp", "2380/tcp", ""}},
+		{"etcd at ports of the user's", "etcd: {clientPort: 4001, peerPort: 7001}\n", []string{"4001/tcp", "7001/tcp"}, []string{"2379-2380/tcp", ""}},
 		{"a network of the user's", "network: {plugin: none}\n", []string{"6443/tcp"}, []string{"8472/udp", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
