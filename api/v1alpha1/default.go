@@ -42,12 +42,8 @@ func (c *Cluster) setDefaults() {
 			t.Mode = "chrony"
 		}
 	}
-	var servers []string
-	for _, name := range c.TimeSync.ServerHosts {
-		list, _ := expand(name) // validation said what is wrong with it
-		servers = append(servers, list...)
-	}
-	c.TimeSync.ServerHosts = servers
+	c.TimeSync.ServerHosts = expandAll(c.TimeSync.ServerHosts)
+	c.Etcd.Events.Hosts = expandAll(c.Etcd.Events.Hosts)
 	c.Runtime.Name = cmp.Or(c.Runtime.Name, "containerd")
 	c.Runtime.Root = cmp.Or(c.Runtime.Root, defaultRuntimeRoot)
 	c.Runtime.MaxConcurrentDownloads = cmp.Or(c.Runtime.MaxConcurrentDownloads, 3)
@@ -56,6 +52,16 @@ func (c *Cluster) setDefaults() {
 		c.Files[i].Mode = cmp.Or(c.Files[i].Mode, "0644")
 		c.Files[i].Owner = cmp.Or(c.Files[i].Owner, "root:root")
 	}
+}
+
+// expandAll writes out names. Validation said what is wrong with them.
+func expandAll(names []string) []string {
+	var all []string
+	for _, name := range names {
+		list, _ := expand(name)
+		all = append(all, list...)
+	}
+	return all
 }
 
 // setKubernetesDefaults are those of what runs on hosts.
@@ -85,6 +91,11 @@ func (c *Cluster) setKubernetesDefaults() {
 	e.DataDir = cmp.Or(e.DataDir, "/var/lib/etcd")
 	e.ClientPort = cmp.Or(e.ClientPort, 2379)
 	e.PeerPort = cmp.Or(e.PeerPort, 2380)
+	if e.Events.Wanted() {
+		e.Events.ClientPort = cmp.Or(e.Events.ClientPort, 2382)
+		e.Events.PeerPort = cmp.Or(e.Events.PeerPort, 2383)
+		e.Events.DataDir = cmp.Or(e.Events.DataDir, "/var/lib/etcd-events")
+	}
 	c.APIServer.Port = cmp.Or(c.APIServer.Port, 6443)
 	if c.Endpoint.Kind == ExternalEndpoint {
 		c.Endpoint.Port = cmp.Or(c.Endpoint.Port, c.APIServer.Port)

@@ -23,6 +23,15 @@ func TestEtcd(t *testing.T) {
 		"etcd: {peerPort: 30001}":                           {line + "18: etcd.peerPort: 30001 is one that Services may get"},
 		"apiServer: {port: 2379}":                           {line + "19: apiServer.port: 2379 is that of etcd, for clients"},
 		"apiServer: {port: 2379}\netcd: {clientPort: 4001}": nil,
+		"etcd: {events: {hosts: [cp1]}}":                    nil,
+		"etcd: {events: {hosts: [cp1], clientPort: 4001, peerPort: 4002, dataDir: /data/events}}": nil,
+		"etcd: {events: {hosts: [cp2]}}":                                      {line + "25: etcd.events.hosts[0]: there is no host \"cp2\""},
+		"etcd: {events: {hosts: [w1]}}":                                       {line + "25: etcd.events.hosts[0]: w1 has neither of these roles"},
+		"etcd: {events: {hosts: [cp1, cp1]}}":                                 {line + "30: etcd.events.hosts[1]: cp1 is given twice"},
+		"etcd: {events: {clientPort: 4001}}":                                  {line + "16: etcd.events: it says nothing of who carries its members"},
+		"etcd: {events: {hosts: [cp1], clientPort: 2379}}":                    {line + "43: etcd.events.clientPort: 2379 is that of etcd, for clients"},
+		"etcd: {events: {hosts: [cp1], dataDir: /var/lib/etcd}}":              {line + "40: etcd.events.dataDir: "},
+		"apiServer: {extraArgs: {etcd-servers-overrides: '/pods#https://a'}}": {line + "49: apiServer.extraArgs.etcd-servers-overrides: Kubewright sets it itself: etcd.events has"},
 	} {
 		_, err := Parse("cluster.yaml", []byte(endpointHosts+etcd+"\n"))
 		var said []string

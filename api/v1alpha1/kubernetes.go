@@ -146,6 +146,8 @@ type EtcdOptions struct {
 	PeerPort int `json:"peerPort,omitempty"`
 	// ExtraArgs are flags of etcd, without dashes. They take the place of Kubewright's own of the same name, but for those that other parts of the cluster rely on.
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
+	// Events is a second cluster of etcd, for events alone, which are most of what large clusters write; none by default. What else is said of etcd holds for it, too.
+	Events EtcdEvents `json:"events,omitempty"`
 }
 
 // ControlPlaneOptions are those of control planes.
@@ -157,6 +159,25 @@ type ControlPlaneOptions struct {
 
 // MetricsPort is where metrics-server answers API servers on its host, if control planes are no nodes.
 const MetricsPort = 4443
+
+// EtcdEvents is a cluster of etcd for events.
+type EtcdEvents struct {
+	// Hosts that carry its members, by name or as ranges such as cp[1-3]: 1, 3, 5 or 7 of those with the role control-plane or etcd. They may carry members of the other cluster, too. Those that have
+	// the role etcd alone carry only events, if others that have it are not named here.
+	Hosts []string `json:"hosts,omitempty"`
+	// ClientPort is the one that API servers reach its members at; 2382 by default. It cannot be changed later.
+	ClientPort int `json:"clientPort,omitempty"`
+	// PeerPort is the one that its members reach each other at; 2383 by default. It cannot be changed later.
+	PeerPort int `json:"peerPort,omitempty"`
+	// DataDir is the directory of its data; /var/lib/etcd-events by default. It cannot be changed later.
+	DataDir string `json:"dataDir,omitempty"`
+}
+
+// Wanted says whether there is to be one.
+func (e EtcdEvents) Wanted() bool { return len(e.Hosts) > 0 }
+
+// EventsMetricsPort is where members of the cluster for events say on loopback how they are.
+const EventsMetricsPort = 2384
 
 // EtcdMetricsPort is where members of etcd say on loopback how they are, as kubeadm has it.
 const EtcdMetricsPort = 2381

@@ -23,6 +23,8 @@ type validation struct {
 	hosts    []Host
 	fields   []string // that hosts stand in: several in one, if it is a range
 	expanded int      // hosts so far, those with mistakes too
+	// eventsBeside says that some host carries members of both clusters of etcd.
+	eventsBeside bool
 }
 
 // Forms of names, as Kubernetes has them (apimachinery's util/validation), and of others.
@@ -170,7 +172,7 @@ func (v *validation) checkHosts(c *Cluster) {
 			v.hosts, v.fields = append(v.hosts, one), append(v.fields, field)
 		}
 	}
-	v.checkMembers(roles)
+	v.checkMembers(roles, expandAll(c.Etcd.Events.Hosts))
 	v.checkStandalone(c, roles)
 }
 
@@ -193,7 +195,7 @@ func (h Host) contacts(all SSH) iter.Seq2[string, string] {
 }
 
 // checkMembers checks what roles make sense together.
-func (v *validation) checkMembers(roles map[Role]int) {
+func (v *validation) checkMembers(roles map[Role]int, events []string) {
 	if len(v.hosts) == 0 || slices.ContainsFunc(v.problems, func(p Problem) bool { return strings.HasPrefix(p.Field, "hosts") }) {
 		return
 	}
@@ -201,10 +203,11 @@ func (v *validation) checkMembers(roles map[Role]int) {
 		v.say("hosts", "three for high availability, or one", "no host has the role %s", ControlPlane)
 		return
 	}
-	members, of := roles[Etcd], Etcd
-	if members == 0 {
-		members, of = roles[ControlPlane], ControlPlane
+	of := Etcd
+	if roles[Etcd] == 0 {
+		of = ControlPlane
 	}
+	members := len(EtcdHosts(v.hosts, events))
 	switch {
 	case members > 7:
 		v.say("hosts", "1, 3, 5 or 7", "%d hosts have the role %s; so many members make etcd slow", members, of)

@@ -95,7 +95,7 @@ func (v *validation) checkBalancerPorts(c *Cluster) {
 	k := c.Endpoint.Keepalived
 	ports := map[int]string{c.APIServer.Port: "API servers", HealthPort: "balancers, for their health"}
 	maps.Copy(ports, takenPorts)
-	for _, p := range etcdPorts(c.Etcd) {
+	for _, p := range append(etcdPorts(c.Etcd), eventsPorts(c.Etcd.Events)...) {
 		ports[p.port] = p.who
 	}
 	check := func(field string, port int) {

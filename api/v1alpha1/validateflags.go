@@ -62,6 +62,7 @@ var (
 		{"advertise-address", "hosts[].internalAddresses", ""},
 		{"secure-port", "apiServer.port", ""},
 		{"etcd-servers", "", "it is where the members of etcd are"},
+		{"etcd-servers-overrides", "", "etcd.events has events elsewhere, and whatever else is moved to another etcd is lost to the cluster"},
 		{"etcd-cafile", "", certificates},
 		{"etcd-certfile", "", certificates},
 		{"etcd-keyfile", "", certificates},

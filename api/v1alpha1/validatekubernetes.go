@@ -55,6 +55,8 @@ func (v *validation) checkNumbers(c *Cluster) {
 	v.between("apiServer.port", c.APIServer.Port, 1, 65535)
 	v.between("etcd.clientPort", c.Etcd.ClientPort, 1024, 65535)
 	v.between("etcd.peerPort", c.Etcd.PeerPort, 1024, 65535)
+	v.between("etcd.events.clientPort", c.Etcd.Events.ClientPort, 1024, 65535)
+	v.between("etcd.events.peerPort", c.Etcd.Events.PeerPort, 1024, 65535)
 	v.between("endpoint.port", c.Endpoint.Port, 1, 65535)
 	v.between("endpoint.keepalived.routerID", c.Endpoint.Keepalived.RouterID, 1, 255)
 	v.between("endpoint.keepalived.balancerPort", c.Endpoint.Keepalived.BalancerPort, 1024, 65535)
@@ -91,7 +93,16 @@ func (v *validation) checkEtcd(c *Cluster) {
 	if within(e.DataDir, root) || within(root, e.DataDir) {
 		v.say("etcd.dataDir", "a directory beside it", "%s and runtime.root, %s, are one in the other", e.DataDir, root)
 	}
-	v.checkEtcdPorts(c)
+	v.checkEvents(c)
+	all := etcdPorts(c.Etcd)
+	v.checkEtcdPorts(c, all...)
+	if c.Etcd.Events.Wanted() {
+		var others []etcdPort
+		if v.eventsBeside {
+			others = all
+		}
+		v.checkEtcdPorts(c, append(eventsPorts(c.Etcd.Events), others...)...)
+	}
 	v.checkArgs("etcd.extraArgs", e.ExtraArgs, etcdFlags)
 }
 
@@ -106,11 +117,21 @@ func etcdPorts(e EtcdOptions) []etcdPort {
 	return []etcdPort{{"etcd.clientPort", e.ClientPort, "etcd, for clients"}, {"etcd.peerPort", e.PeerPort, "etcd, for its members"}}
 }
 
+// eventsPorts are those of the cluster for events, if there is to be one.
+func eventsPorts(e EtcdEvents) []etcdPort {
+	if !e.Wanted() {
+		return nil
+	}
+	return []etcdPort{{"etcd.events.clientPort", e.ClientPort, "etcd for events, for clients"}, {"etcd.events.peerPort", e.PeerPort, "etcd for events, for its members"}}
+}
+
 // checkEtcdPorts checks that members have ports that nobody else has on their hosts. Where a port is as it is by default, what collides with it is said of the other one.
-func (v *validation) checkEtcdPorts(c *Cluster) {
+func (v *validation) checkEtcdPorts(c *Cluster, all ...etcdPort) {
 	taken := maps.Clone(takenPorts)
 	taken[c.APIServer.Port] = "API servers"
-	all := etcdPorts(c.Etcd)
+	if c.Etcd.Events.Wanted() {
+		taken[EventsMetricsPort] = "etcd for events, for its health"
+	}
 	for _, p := range all {
 		if !v.stated(p.field) {
 			taken[p.port] = p.who
@@ -118,6 +139,7 @@ func (v *validation) checkEtcdPorts(c *Cluster) {
 	}
 	for _, p := range all {
 		if !v.stated(p.field) || v.hasProblem(p.field) {
+			taken[p.port] = p.who
 			continue
 		}
 		if who, is := taken[p.port]; is {
@@ -148,7 +170,10 @@ func (v *validation) checkAPIServer(c *Cluster) {
 	const field = "apiServer.port"
 	a := c.APIServer
 	ports := maps.Clone(takenPorts)
-	for _, p := range etcdPorts(c.Etcd) {
+	if c.Etcd.Events.Wanted() {
+		ports[EventsMetricsPort] = "etcd for events, for its health"
+	}
+	for _, p := range append(etcdPorts(c.Etcd), eventsPorts(c.Etcd.Events)...) {
 		if !v.stated(p.field) { // or it is said there
 			ports[p.port] = p.who
 		}

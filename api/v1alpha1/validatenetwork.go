@@ -90,7 +90,7 @@ func (v *validation) checkPlugin(n Network, ipv6 bool) {
 func (v *validation) checkRouted(n Network) {
 	const field = "network.routed"
 	switch {
-	case n.Plugin != Routed && v.stated(field):
+	case n.Plugin != Routed && len(n.Routed.Unmasqueraded) > 0:
 		if !v.hasProblem("network.plugin") {
 			v.say(field, "network.plugin routed, or no options of it", "network.plugin is %s", n.Plugin)
 		}

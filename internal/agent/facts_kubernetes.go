@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/etcd"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/pki"
@@ -43,12 +44,12 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 			g.note(err)
 		}
 	}
-	k.Formed = g.there(facts.FormedFile)
+	k.Formed, k.EventsFormed = g.there(facts.FormedFile), g.there(facts.EventsFormedFile)
 	names, err := g.env.Files.List(manifests)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
 	}
-	logDir, port, clients := "", "", ""
+	port, of := "", map[string]map[string]string{}
 	address := "127.0.0.1" // where the manifest says no other: on loopback a balancer may answer for other API servers
 	for _, name := range names {
 		if path.Ext(name) != ".yaml" || strings.HasPrefix(name, ".") {
@@ -62,10 +63,8 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 			}
 		}
 		switch name {
-		case "etcd.yaml":
-			k.Etcd.InitialCluster, k.Etcd.InitialClusterState = flags["initial-cluster"], flags["initial-cluster-state"]
-			k.Etcd.DataDir, k.Etcd.ClientURL, k.Etcd.PeerURL = flags["data-dir"], flags["advertise-client-urls"], flags["initial-advertise-peer-urls"]
-			clients, logDir = flags["listen-client-urls"], flags["wal-dir"]
+		case facts.MainEtcd + ".yaml", facts.EventsEtcd + ".yaml":
+			of[strings.TrimSuffix(name, ".yaml")] = flags
 		case "kube-apiserver.yaml":
 			port, address = flags["secure-port"], cmp.Or(flags["advertise-address"], address)
 		}
@@ -73,12 +72,8 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 	if server := serverOf(g.content("/etc/kubernetes/admin.conf")); server != "" {
 		k.Settings[facts.Endpoint] = server
 	}
-	dataDir := cmp.Or(k.Etcd.DataDir, "/var/lib/etcd")
-	k.Etcd.Log = g.holds(cmp.Or(logDir, dataDir+"/member/wal"))
-	k.Etcd.Data = k.Etcd.Log || g.holds(dataDir+"/member")
-	if _, member := k.Manifests["etcd.yaml"]; member {
-		g.member(&k.Etcd, clients)
-	}
+	k.Etcd = g.etcd(facts.MainEtcd, of[facts.MainEtcd])
+	k.Events = g.etcd(facts.EventsEtcd, of[facts.EventsEtcd])
 	k.Joined = g.there("/etc/kubernetes/kubelet.conf") && validAt(g.content("/var/lib/kubelet/pki/kubelet-client-current.pem"), g.env.Kernel.Now())
 	if len(k.Manifests) > 0 {
 		unwell, err := resource.HTTPAnswers{Name: "kubelet", URL: "http://127.0.0.1:10248/healthz"}.Check(g.ctx, g.env)
@@ -88,6 +83,25 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 		k.API = apiReady(g.ctx, net.JoinHostPort(address, port), []byte(authority.Certificate))
 	}
 	return k
+}
+
+// etcd is what the machine has of a cluster of etcd, with the flags of its manifest, which are nil if there is none.
+func (g *gathering) etcd(name string, flags map[string]string) facts.Etcd {
+	e := facts.Etcd{
+		DataDir: flags["data-dir"], ClientURL: flags["advertise-client-urls"], PeerURL: flags["initial-advertise-peer-urls"],
+		InitialCluster: flags["initial-cluster"], InitialClusterState: flags["initial-cluster-state"],
+	}
+	dataDir := cmp.Or(e.DataDir, "/var/lib/"+name)
+	e.Log = g.holds(cmp.Or(flags["wal-dir"], dataDir+"/member/wal"))
+	e.Data = e.Log || g.holds(dataDir+"/member")
+	if flags != nil {
+		client := ""
+		if name == facts.EventsEtcd {
+			client = resource.EventsClient
+		}
+		g.member(&e, flags["listen-client-urls"], client)
+	}
+	return e
 }
 
 // holds says whether there is something in a directory.
@@ -114,6 +128,7 @@ func serverOf(kubeconfig []byte) string {
 var settings = map[string]map[string]string{
 	"kube-apiserver.yaml": {
 		"service-cluster-ip-range": facts.ServiceRanges, "service-account-issuer": facts.TokenIssuer, "encryption-provider-config": facts.Encryption,
+		"etcd-servers-overrides": facts.EtcdOverrides,
 	},
 	"kube-controller-manager.yaml": {"cluster-cidr": facts.PodRanges},
 }
@@ -177,7 +192,7 @@ func validAt(file []byte, now time.Time) bool {
 const etcdTime = 3 * time.Second
 
 // member asks the member of etcd on the machine how it is. It listens for clients where its manifest says.
-func (g *gathering) member(e *facts.Etcd, clients string) {
+func (g *gathering) member(e *facts.Etcd, clients, client string) {
 	at := onLoopback(clients)
 	if at == "" {
 		e.Unwell = "by its manifest, it listens for clients at no address of loopback"
@@ -185,7 +200,7 @@ func (g *gathering) member(e *facts.Etcd, clients string) {
 	}
 	limited, cancel := context.WithTimeout(g.ctx, etcdTime)
 	defer cancel()
-	found, err := resource.EtcdReport{URL: at}.Look(limited, g.env)
+	found, err := resource.EtcdReport{URL: at, Client: client}.Look(limited, g.env)
 	s, _ := found.(etcd.Status) // what it said before the time was up counts
 	if err != nil {
 		s.Unwell = err.Error()
@@ -226,7 +241,7 @@ func apiReady(ctx context.Context, at string, authority []byte) bool {
 	// Every API server's certificate has the name kubernetes (kubeadm's pkiutil.GetAPIServerAltNames).
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "kubernetes", MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+at+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+at+"/readyz?"+cluster.WithoutEvents, nil)
 	if err != nil {
 		return false
 	}

@@ -154,7 +154,7 @@ func TestEtcdSaysHalf(t *testing.T) {
 		}
 	}
 	var e facts.Etcd
-	(&gathering{ctx: ctx, env: env}).member(&e, server.URL)
+	(&gathering{ctx: ctx, env: env}).member(&e, server.URL, "")
 	if want := (facts.Etcd{ID: "a", Leader: "b", Members: []facts.EtcdMember{{ID: "a", Name: "cp1"}, {ID: "b", Name: "cp2"}}, Unwell: "context canceled"}); !reflect.DeepEqual(e, want) {
 		t.Errorf("it is %+v; want %+v", e, want)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubewright/kubewright/internal/converge"
+	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/ui"
 )
 
@@ -28,6 +29,7 @@ func newEtcdRecover(components Components) *cobra.Command {
 	f := &clusterFlags{components: components}
 	var consent typedName
 	var file, from string
+	var events bool
 	c := &cobra.Command{
 		Use:   "recover --from HOST",
 		Short: "Make the data of one member the cluster's, when the others are lost for good",
@@ -38,7 +40,7 @@ It is refused while any member answers that has a quorum, and of a host that has
 make a second cluster. Have them installed anew, or put back as they were found, or take them out of the cluster file.
 
 It asks for the name of the cluster before. In scripts, --yes and --cluster NAME say the same. After it, the API answers again, and "kubewright apply" has the other members come anew, one
-after the other. An interrupt (Ctrl-C) is heard before the member has begun to be alone, or when it runs as always again. A recovery that was cut off goes on when it is run again.`,
+after the other. With --events all of it is about the etcd for events alone. An interrupt (Ctrl-C) is heard before the member has begun to be alone, or when it runs as always again. A recovery that was cut off goes on when it is run again.`,
 		Example: "  kubewright etcd recover --from cp1\n  kubewright etcd recover --from cp1 --file prod.yaml --yes --cluster prod",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -59,8 +61,12 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 				w.end(err)
 				return err
 			}
+			of := facts.MainEtcd
+			if events {
+				of = facts.EventsEtcd
+			}
 			var silent []string
-			err = w.RecoverEtcd(c.Context(), w.bundle, from, func(r converge.EtcdRecovery) error {
+			err = w.RecoverEtcd(c.Context(), w.bundle, of, from, func(r converge.EtcdRecovery) error {
 				silent = r.Silent
 				w.view.Pause()
 				defer w.view.Resume()
@@ -79,7 +85,7 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 					next = "When " + strings.Join(silent, ", ") + " were installed anew, or are no more in the cluster file, the others come with"
 				}
 				apply := "kubewright apply" + unlessDefault(file)
-				fmt.Fprintf(c.OutOrStdout(), "etcd on %s is a cluster of one member, in %s; API servers come back by themselves. %s\n\n  %s\n", from, ui.Seconds(time.Since(start)), next, apply)
+				fmt.Fprintf(c.OutOrStdout(), "%s on %s is a cluster of one member, in %s; API servers come back by themselves. %s\n\n  %s\n", of, from, ui.Seconds(time.Since(start)), next, apply)
 			}
 			return err
 		},
@@ -88,6 +94,7 @@ after the other. An interrupt (Ctrl-C) is heard before the member has begun to b
 	f.addLockTimeout(c)
 	c.Flags().StringVarP(&file, "file", "f", clusterFile, "cluster file")
 	c.Flags().StringVar(&from, "from", "", "the host whose member has the data that is to be the cluster's")
+	c.Flags().BoolVar(&events, "events", false, "recover the etcd for events (etcd.events), not the main one")
 	c.Flags().BoolVarP(&consent.yes, "yes", "y", false, "do not ask; wants --cluster")
 	c.Flags().StringVar(&consent.name, "cluster", "", "name of the cluster, with --yes")
 	_ = c.MarkFlagRequired("from") // the flag is there

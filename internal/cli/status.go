@@ -32,7 +32,7 @@ With --watch it looks again and again, over the same connections, until it is in
 while. On a terminal each look is drawn over the one before, what is wrong first; elsewhere they are written one after another.
 
 With --output json the same is printed as one object: cluster, time, well, findings (severity, kind, host, message, remedy), nodes, controlPlanes, etcd (members, quorum, voters, healthy,
-mayFail, alarms), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.
+mayFail, alarms), etcdEvents (likewise, if there is one for events), endpoint, certificates, versions, addons, requests. States are well, wrong or unknown. Fields that are there stay as they are; new ones may come.
 With --watch each look is an object on a line of its own.`,
 		Example: "  kubewright status\n  kubewright status prod.yaml --output json | jq .findings\n  kubewright status --watch\n" +
 			"  kubewright status --watch --interval 30s --output json | jq --unbuffered -r '.time + \" \" + .findings[].message'",
@@ -97,10 +97,12 @@ func showStatus(out io.Writer, s converge.Status) error {
 
 // statusSums are what it comes to, a line each.
 func statusSums(s converge.Status) []string {
-	return []string{
-		fmt.Sprintf("Etcd: %s.", s.Etcd.Text()), fmt.Sprintf("Endpoint: %s.", endpointText(s.Endpoint)),
-		fmt.Sprintf("Certificates: %s.", certificatesText(s.Certificates)), fmt.Sprintf("Versions: %s.", versionsText(s.Versions)),
+	list := []string{fmt.Sprintf("Etcd: %s.", s.Etcd.Text())}
+	if s.EtcdEvents != nil {
+		list = append(list, fmt.Sprintf("Etcd for events: %s.", s.EtcdEvents.Text()))
 	}
+	return append(list, fmt.Sprintf("Endpoint: %s.", endpointText(s.Endpoint)),
+		fmt.Sprintf("Certificates: %s.", certificatesText(s.Certificates)), fmt.Sprintf("Versions: %s.", versionsText(s.Versions)))
 }
 
 // showFindings is what is wrong and what to do, or that nothing is.

@@ -58,11 +58,10 @@ func statusTables(s converge.Status) []statusTable {
 		planes.add([]converge.Health{p.APIServer.State, p.ControllerManager.State, p.Scheduler.State}, "%s\t%s\t%s\t%s",
 			p.Host, programState(p.APIServer), programState(p.ControllerManager), programState(p.Scheduler))
 	}
-	etcd := statusTable{head: "ETCD MEMBER\tSTATE\tROLE\tVERSION\tDATABASE"}
-	for _, m := range s.Etcd.Members {
-		etcd.add([]converge.Health{m.State}, "%s\t%s\t%s\t%s\t%s", m.Host, stateOf(m.State), memberRole(m), orDash(m.Version), memberDatabase(m))
+	tables := []statusTable{nodes, planes, memberTable("ETCD MEMBER", s.Etcd)}
+	if s.EtcdEvents != nil {
+		tables = append(tables, memberTable("EVENTS MEMBER", *s.EtcdEvents))
 	}
-	tables := []statusTable{nodes, planes, etcd}
 	if len(s.Addons) > 0 {
 		inside := statusTable{head: "IN THE CLUSTER\tSTATE"}
 		for _, a := range s.Addons {
@@ -71,6 +70,15 @@ func statusTables(s converge.Status) []statusTable {
 		tables = append(tables, inside)
 	}
 	return tables
+}
+
+// memberTable is that of the members of an etcd.
+func memberTable(head string, e converge.EtcdStatus) statusTable {
+	t := statusTable{head: head + "\tSTATE\tROLE\tVERSION\tDATABASE"}
+	for _, m := range e.Members {
+		t.add([]converge.Health{m.State}, "%s\t%s\t%s\t%s\t%s", m.Host, stateOf(m.State), memberRole(m), orDash(m.Version), memberDatabase(m))
+	}
+	return t
 }
 
 func memberRole(m converge.MemberStatus) string {

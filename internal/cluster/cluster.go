@@ -228,17 +228,22 @@ func (c *Cluster) With(role v1alpha1.Role) []v1alpha1.Host {
 	return hosts
 }
 
-// EtcdHosts carry members of etcd: those with the role, or all control planes if none has it.
+// EtcdHosts carry members of the main etcd: those with the role, or all control planes if none has it.
 func (c *Cluster) EtcdHosts() []v1alpha1.Host {
-	if hosts := c.With(v1alpha1.Etcd); len(hosts) > 0 {
-		return hosts
-	}
-	return c.With(v1alpha1.ControlPlane)
+	return v1alpha1.EtcdHosts(c.Hosts, c.Etcd.Events.Hosts)
 }
 
-// HasMember says whether a host carries a member of etcd.
+// HasMember says whether a host carries a member of the main etcd.
 func (c *Cluster) HasMember(h v1alpha1.Host) bool {
-	return slices.Contains(h.Roles, v1alpha1.Etcd) || slices.Contains(h.Roles, v1alpha1.ControlPlane) && len(c.With(v1alpha1.Etcd)) == 0
+	if !slices.Contains(h.Roles, v1alpha1.Etcd) && !slices.Contains(h.Roles, v1alpha1.ControlPlane) {
+		return false // most hosts
+	}
+	return slices.ContainsFunc(c.EtcdHosts(), func(m v1alpha1.Host) bool { return m.Name == h.Name })
+}
+
+// HasAnyMember says whether a host carries a member of the main etcd or of the one for events.
+func (c *Cluster) HasAnyMember(h v1alpha1.Host) bool {
+	return c.HasMember(h) || slices.Contains(c.Etcd.Events.Hosts, h.Name)
 }
 
 // Keepers are the hosts that hold the cluster together: control planes and those of etcd. A run needs the locks of most of them.
@@ -256,6 +261,7 @@ func (c *Cluster) Keepers() []v1alpha1.Host {
 const (
 	ControlPlanes = "control planes"
 	EtcdMembers   = "etcd members"
+	EventsMembers = "members of etcd for events" // a host of it belongs to another group, too
 	Balancers     = "load balancers"
 	Workers       = "workers"
 )

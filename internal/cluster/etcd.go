@@ -7,10 +7,25 @@ import (
 	"strconv"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/facts"
 )
 
-// EtcdName is the name of the cluster of etcd that holds what the API stores.
-const EtcdName = "etcd"
+// WithoutEvents is the query by which an API server is asked whether it is well without its etcd for events. With it, --etcd-servers-overrides makes the server look after that etcd in /healthz and
+// /livez (etcd-override-0) and in /readyz, too (etcd-override-readiness-0; addEtcdHealthEndpoint in pkg/server/options/etcd.go of k8s.io/apiserver v0.37): if that etcd were lost, kubelets would end
+// all API servers and balancers would lead to none, although they serve all but events. Names that a server does not have are no failure (handleRootHealth in pkg/server/healthz). The whole group
+// "etcd" cannot be left out instead: the main etcd's own check is in it.
+//
+// What no question helps with: an API server that is started does not come up before it is connected to some member of that etcd, with or without a quorum (newETCD3Storage in
+// pkg/storage/storagebackend/factory/etcd3.go waits for 20 s and fails). So those wait for one that are to be started anew.
+const WithoutEvents = "exclude=etcd-override-0&exclude=etcd-override-readiness-0"
+
+// Health is the path by which an API server is asked how it is, "/livez" or "/readyz", without what it may do without.
+func (c *Cluster) Health(path string) string {
+	if c.Etcd.Events.Wanted() {
+		return path + "?" + WithoutEvents
+	}
+	return path
+}
 
 // EtcdCluster is a cluster of etcd: who its members are, and where they are reached.
 type EtcdCluster struct {
@@ -29,8 +44,32 @@ type EtcdCluster struct {
 // MainEtcd is the cluster of etcd that holds what the API stores.
 func (c *Cluster) MainEtcd() EtcdCluster {
 	e := c.Etcd
-	return EtcdCluster{Name: EtcdName, Hosts: c.EtcdHosts(), ClientPort: e.ClientPort, PeerPort: e.PeerPort, MetricsPort: v1alpha1.EtcdMetricsPort, DataDir: e.DataDir, Field: "etcd"}
+	return EtcdCluster{Name: facts.MainEtcd, Hosts: c.EtcdHosts(), ClientPort: e.ClientPort, PeerPort: e.PeerPort, MetricsPort: v1alpha1.EtcdMetricsPort, DataDir: e.DataDir, Field: "etcd"}
 }
+
+// EventsEtcd is the cluster of etcd for events; without hosts if there is to be none.
+func (c *Cluster) EventsEtcd() EtcdCluster {
+	e := c.Etcd.Events
+	all := EtcdCluster{Name: facts.EventsEtcd, ClientPort: e.ClientPort, PeerPort: e.PeerPort, MetricsPort: v1alpha1.EventsMetricsPort, DataDir: e.DataDir, Field: "etcd.events"}
+	for _, h := range c.Hosts {
+		if slices.Contains(e.Hosts, h.Name) {
+			all.Hosts = append(all.Hosts, h)
+		}
+	}
+	return all
+}
+
+// EtcdClusters are those that there are to be, the main one first.
+func (c *Cluster) EtcdClusters() []EtcdCluster {
+	all := []EtcdCluster{c.MainEtcd()}
+	if c.Etcd.Events.Wanted() {
+		all = append(all, c.EventsEtcd())
+	}
+	return all
+}
+
+// Events says that it is the one for events.
+func (e EtcdCluster) Events() bool { return e.Name == facts.EventsEtcd }
 
 // Carries says whether a host, by its name, shall have a member.
 func (e EtcdCluster) Carries(host string) bool {

@@ -32,7 +32,7 @@ func (c *Cluster) HasKubelet(h v1alpha1.Host) bool { return c.IsNode(h) || c.Car
 
 // Carries says whether a host carries static Pods: those of a control plane, or a member of etcd.
 func (c *Cluster) Carries(h v1alpha1.Host) bool {
-	return slices.Contains(h.Roles, v1alpha1.ControlPlane) || c.HasMember(h)
+	return slices.Contains(h.Roles, v1alpha1.ControlPlane) || c.HasAnyMember(h)
 }
 
 // Standalone says whether the kubelet of a host stands alone: it runs the static Pods there, and asks no API.

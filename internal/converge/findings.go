@@ -29,9 +29,14 @@ func (v *seen) findings(s Status) []Finding {
 	if v.known() {
 		_, problems := identify(v.cluster, v.hosts, "")
 		f.problems(problems)
-		f.problems(etcd.Guard(v.cluster, v.cluster.MainEtcd(), v.hosts))
+		for _, e := range v.cluster.EtcdClusters() {
+			f.problems(etcd.Guard(v.cluster, e, v.hosts))
+		}
 	}
 	v.ofEtcd(f, s.Etcd)
+	if s.EtcdEvents != nil {
+		v.ofEvents(f, *s.EtcdEvents)
+	}
 	v.ofAPI(f, s)
 	v.ofNodes(f, s)
 	v.ofEndpoint(f, s)
@@ -142,6 +147,26 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 		default:
 			f.wrong("", "etcd has the alarm "+a, "CORRUPT says that members differ: replace the one that does, and restore from a snapshot if most do")
 		}
+	}
+}
+
+// ofEvents is about the etcd for events, without which the API goes on.
+func (v *seen) ofEvents(f *found, e EtcdStatus) {
+	switch e.Quorum {
+	case Wrong:
+		f.wrong("", "etcd for events: "+e.Text()+". Until then no events are stored; all else goes on, but API servers that are started anew come up only when a member of it answers",
+			"Bring the members back that are not well: their hosts, or what is said of them here. If most are gone for good: \"kubewright etcd recover --events --from HOST\", or take etcd.events out of the "+
+				"cluster file and apply; events alone are lost")
+	case NotKnown:
+		f.wrong("", "etcd for events: "+e.Text(), "Bring the hosts back that do not answer")
+	}
+	for _, m := range e.Members {
+		if v.silence(m.Host) == "" && m.State == Wrong && (m.ID == "" || e.Quorum != Wrong) {
+			f.wrong(m.Host, "its member of etcd for events is not well: "+m.Why, applyRepairs+"; \"crictl logs\" on the host says what etcd said")
+		}
+	}
+	for _, a := range e.Alarms {
+		f.wrong("", "etcd for events has the alarm "+a, "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does")
 	}
 }
 

@@ -38,9 +38,10 @@ func portsOf(c *cluster.Cluster, h v1alpha1.Host) []port {
 		tcp("kube-controller", 10257)
 		tcp("kube-scheduler", 10259)
 	}
-	if has(c.EtcdHosts()) {
-		e := c.MainEtcd()
-		tcp("etcd", uint16(e.ClientPort), uint16(e.PeerPort), uint16(e.MetricsPort))
+	for _, e := range c.EtcdClusters() {
+		if e.Carries(h.Name) {
+			tcp("etcd", uint16(e.ClientPort), uint16(e.PeerPort), uint16(e.MetricsPort))
+		}
 	}
 	if c.HasKubelet(h) {
 		tcp("kubelet", 10248, 10250)

@@ -29,13 +29,13 @@ type EtcdRecovery struct {
 	Plan *plan.Plan
 }
 
-// RecoverEtcd makes the data of the member of a host the cluster's, when most members are lost for good: it becomes a cluster of itself. It takes the locks of those hosts that
+// RecoverEtcd makes the data of the member of a host the cluster's, of the cluster of etcd with a name (facts.MainEtcd), when most members are lost for good: it becomes a cluster of itself. It takes the locks of those hosts that
 // answer; that others do not is what it is for. ask sees before what it comes to. Once the member has begun to be alone, an interrupt is heard only when it runs as always again.
-func (s *Session) RecoverEtcd(ctx context.Context, b *bundle.Bundle, host string, ask func(EtcdRecovery) error) error {
-	return s.ended(ctx, s.recoverEtcd(ctx, b, host, ask))
+func (s *Session) RecoverEtcd(ctx context.Context, b *bundle.Bundle, name, host string, ask func(EtcdRecovery) error) error {
+	return s.ended(ctx, s.recoverEtcd(ctx, b, name, host, ask))
 }
 
-func (s *Session) recoverEtcd(ctx context.Context, b *bundle.Bundle, host string, ask func(EtcdRecovery) error) error {
+func (s *Session) recoverEtcd(ctx context.Context, b *bundle.Bundle, name, host string, ask func(EtcdRecovery) error) error {
 	hosts, _ := s.here()
 	var there []v1alpha1.Host
 	for _, h := range s.o.Cluster.Keepers() {
@@ -55,7 +55,7 @@ func (s *Session) recoverEtcd(ctx context.Context, b *bundle.Bundle, host string
 	if err := s.meet(ctx); err != nil { // those that left the cluster file may have members
 		return err
 	}
-	in, r, err := s.recovery(b, host)
+	in, r, err := s.recovery(b, name, host)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (s *Session) recoverEtcd(ctx context.Context, b *bundle.Bundle, host string
 	if err != nil {
 		return err
 	}
-	return s.settled(ctx, p, host)
+	return s.settled(ctx, p, in.Etcd, host)
 }
 
 // settleEtcd ends a recovery that was cut off: the member is alone, and may still be told to forget others.
@@ -106,11 +106,11 @@ func (s *Session) settleEtcd(ctx context.Context, in etcd.RecoveryInput, r EtcdR
 	if err := ask(r); err != nil {
 		return err
 	}
-	return s.settled(ctx, r.Plan, r.Host)
+	return s.settled(ctx, r.Plan, in.Etcd, r.Host)
 }
 
 // settled runs the last plan of a recovery, and looks whether it came to what it is for.
-func (s *Session) settled(ctx context.Context, p *plan.Plan, host string) error {
+func (s *Session) settled(ctx context.Context, p *plan.Plan, of cluster.EtcdCluster, host string) error {
 	if err := s.runOnce(ctx, p, nil); err != nil {
 		return fmt.Errorf("%w\nThe member may still forget others each time that it is started: run the command again, before anything else", err)
 	}
@@ -119,17 +119,17 @@ func (s *Session) settled(ctx context.Context, p *plan.Plan, host string) error 
 	}
 	hosts, missing := s.Facts()
 	f, answered := hosts[host]
-	switch e := f.Kubernetes.Etcd; {
+	switch e := f.Kubernetes.EtcdOf(of.Name); {
 	case !answered:
 		return fmt.Errorf("whether etcd has a quorum now is not known: %s", missing[host])
 	case !e.Quorum:
-		return fmt.Errorf("%s: its member runs, and has no quorum: %s. \"kubewright logs %s etcd\" says what it said", host, e.Unwell, host)
+		return fmt.Errorf("%s: its member runs, and has no quorum: %s. \"kubewright logs %s %s\" says what it said", host, e.Unwell, host, of.Name)
 	}
 	return nil
 }
 
 // recovery finds out what can be done, and refuses what must not be.
-func (s *Session) recovery(b *bundle.Bundle, host string) (etcd.RecoveryInput, EtcdRecovery, error) {
+func (s *Session) recovery(b *bundle.Bundle, name, host string) (etcd.RecoveryInput, EtcdRecovery, error) {
 	hosts, missing := s.here()
 	c := complete(s.o.Cluster, hosts)
 	id, problems := identify(c, hosts, "")
@@ -146,33 +146,39 @@ func (s *Session) recovery(b *bundle.Bundle, host string) (etcd.RecoveryInput, E
 	}
 	leavers := s.leavers(id)
 	every := everyHost(Wish{Cluster: c, Hosts: hosts, Leaving: leavers})
-	in := etcd.RecoveryInput{Input: etcd.Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: every, Bundle: b, RuntimeEndpoint: runtime.Endpoint(c)}}
+	of := c.MainEtcd()
+	if name == facts.EventsEtcd {
+		if of = c.EventsEtcd(); len(of.Hosts) == 0 {
+			return etcd.RecoveryInput{}, EtcdRecovery{}, errors.New("the cluster file has no etcd for events (etcd.events), so there is none to recover")
+		}
+	}
+	in := etcd.RecoveryInput{Input: etcd.Input{Cluster: c, Etcd: of, Hosts: every, Bundle: b, RuntimeEndpoint: runtime.Endpoint(c)}}
 	again, err := etcd.MayRecover(in.Input, host)
 	if err != nil {
 		return in, EtcdRecovery{}, err
 	}
 	in.Host = *c.Host(host)
 	r := EtcdRecovery{Host: host, Again: again}
-	r.Ends, r.Silent = others(c, every, host, leavers)
+	r.Ends, r.Silent = others(of, every, host, leavers)
 	in.Others = r.Ends
 	return in, r, nil
 }
 
 // others are the hosts besides one whose members end, and those that may have one and do not answer: both in order of their names. Which members there were, the one that is left knows as
 // well as the cluster file.
-func others(c *cluster.Cluster, every map[string]facts.Host, host string, leavers []facts.Leaver) (ends, silent []string) {
+func others(c cluster.EtcdCluster, every map[string]facts.Host, host string, leavers []facts.Leaver) (ends, silent []string) {
 	may := map[string]bool{}
-	for _, h := range c.EtcdHosts() {
+	for _, h := range c.Hosts {
 		may[h.Name] = true
 	}
-	for _, m := range every[host].Kubernetes.Etcd.Members {
+	for _, m := range every[host].Kubernetes.EtcdOf(c.Name).Members {
 		may[m.Name] = m.Name != ""
 	}
 	for _, l := range leavers {
 		may[l.Name] = may[l.Name] || slices.Contains(l.Roles, string(v1alpha1.ControlPlane)) || slices.Contains(l.Roles, string(v1alpha1.Etcd))
 	}
 	for name, f := range every {
-		if name != host && etcd.HasMember(f) {
+		if name != host && etcd.HasMember(c, f) {
 			ends = append(ends, name)
 		}
 	}

@@ -29,7 +29,7 @@ func TestWhoseMembersEnd(t *testing.T) {
 				{InventoryHost: facts.InventoryHost{Name: "worker", Roles: []string{"worker"}}, Silent: "no route"},
 			}, []string{"older"}, []string{"plane"}},
 	} {
-		ends, silent := others(model(t), c.every, "c1", c.leavers)
+		ends, silent := others(model(t).MainEtcd(), c.every, "c1", c.leavers)
 		if !slices.Equal(ends, c.ends) || !slices.Equal(silent, c.silent) {
 			t.Errorf("%s: %q end, %q are silent", c.name, ends, silent)
 		}

@@ -105,7 +105,7 @@ func TestRecoverEtcd(t *testing.T) {
 	b := &bundle.Bundle{Kubernetes: "v1.37.1", Parts: []bundle.Part{{Kind: bundle.Image, Name: "registry.k8s.io/etcd:3.7.3-0", Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("e", 64)}.String()}}}
 	recovers := func(answer error) (converge.EtcdRecovery, error) {
 		var seen converge.EtcdRecovery
-		err := l.open(t).RecoverEtcd(t.Context(), b, "c1", func(r converge.EtcdRecovery) error {
+		err := l.open(t).RecoverEtcd(t.Context(), b, facts.MainEtcd, "c1", func(r converge.EtcdRecovery) error {
 			seen = r
 			return answer
 		})
@@ -157,14 +157,14 @@ func TestRecoverEtcdOfTheLastHost(t *testing.T) {
 	delete(l.machines, "c2")
 	b := &bundle.Bundle{Kubernetes: "v1.37.1", Parts: []bundle.Part{{Kind: bundle.Image, Name: "registry.k8s.io/etcd:3.7.3-0", Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("e", 64)}.String()}}}
 	var silent []string
-	err := l.open(t).RecoverEtcd(t.Context(), b, "c1", func(r converge.EtcdRecovery) error {
+	err := l.open(t).RecoverEtcd(t.Context(), b, facts.MainEtcd, "c1", func(r converge.EtcdRecovery) error {
 		silent = r.Silent
 		return nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "run the command again") || !slices.Equal(silent, []string{"c2", "c3"}) || !strings.Contains(l.content(t, "c1", etcdManifest), "force-new-cluster") {
 		t.Errorf("%q, %v", silent, err)
 	}
-	if err := l.open(t).RecoverEtcd(t.Context(), b, "c2", func(converge.EtcdRecovery) error { return nil }); err == nil || !strings.Contains(err.Error(), "no route to host") {
+	if err := l.open(t).RecoverEtcd(t.Context(), b, facts.MainEtcd, "c2", func(converge.EtcdRecovery) error { return nil }); err == nil || !strings.Contains(err.Error(), "no route to host") {
 		t.Errorf("from one that does not answer: %v", err)
 	}
 }

@@ -336,6 +336,9 @@ func groups(c *cluster.Cluster) []plan.Group {
 		g := cluster.GroupOf(h)
 		members[g] = append(members[g], h.Name)
 	}
+	for _, h := range c.EventsEtcd().Hosts {
+		members[cluster.EventsMembers] = append(members[cluster.EventsMembers], h.Name)
+	}
 	var all []plan.Group
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		n := len(members[name])

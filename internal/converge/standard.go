@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/bundle"
+	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/component/addon/dns"
 	"github.com/kubewright/kubewright/internal/component/addon/metricsserver"
 	"github.com/kubewright/kubewright/internal/component/approver"
@@ -36,7 +37,10 @@ func Standard(b *bundle.Bundle) Components {
 		var all parts
 		all.add(Hosts(b)(w))
 		every := everyHost(w)
-		all.add(nil, etcd.Guard(w.Cluster, w.Cluster.MainEtcd(), every))
+		for _, e := range w.Cluster.EtcdClusters() {
+			all.add(nil, etcd.Guard(w.Cluster, e, every))
+		}
+		all.add(nil, moveEvents(w))
 		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
 		all.add(nil, kubelet.Guard(w.Cluster, w.Hosts))
 		all.add(nil, apart(w))
@@ -91,13 +95,25 @@ func Standard(b *bundle.Bundle) Components {
 		}
 		all.add(kubelet.Steps(kubelets))
 
-		membership := etcd.Members(etcd.MembershipInput{Cluster: w.Cluster, Etcd: w.Cluster.MainEtcd(), Hosts: every, Left: namesOf(w.Leaving), Stopped: stopped, Unasked: unasked(w),
-			Well: func(host string) []plan.Condition { return after(host, etcd.Step) }})
-		all.add(membership.Steps, membership.Problems)
+		memberships := map[string]etcd.Membership{}
+		for _, e := range []cluster.EtcdCluster{w.Cluster.MainEtcd(), w.Cluster.EventsEtcd()} {
+			in := etcd.MembershipInput{Cluster: w.Cluster, Etcd: e, Hosts: every, Left: namesOf(w.Leaving), Well: func(host string) []plan.Condition { return after(host, etcd.StepOf(e)) }}
+			if !e.Events() { // no API server asks only the member beside it for events
+				in.Stopped, in.Unasked = stopped, unasked(w)
+			}
+			m := etcd.Members(in)
+			memberships[e.Name] = m
+			all.add(m.Steps, m.Problems)
+			if len(e.Hosts) == 0 {
+				continue
+			}
+			all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Etcd: e, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: m, After: func(host string) []plan.Condition {
+				return append(carried(w, host), placed)
+			}}))
+		}
+		membership, ofEvents := memberships[facts.MainEtcd], memberships[facts.EventsEtcd]
+		all.add(endEvents(w, every, ofEvents), nil)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
-		all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Etcd: w.Cluster.MainEtcd(), Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: membership, After: func(host string) []plan.Condition {
-			return append(carried(w, host), placed)
-		}}))
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {
 			conditions := append(carried(w, host), placed, members)
 			if w.Cluster.Holder(*w.Cluster.Host(host)) {
@@ -106,6 +122,7 @@ func Standard(b *bundle.Bundle) Components {
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
 			}
+			conditions = append(conditions, beforeEvents(w, host)...)
 			if w.Cluster.HasMember(*w.Cluster.Host(host)) {
 				return append(conditions, membership.Votes(host)...)
 			}
@@ -134,7 +151,7 @@ func Standard(b *bundle.Bundle) Components {
 		all.add(node.Steps(node.Input{Cluster: w.Cluster, Hosts: w.Hosts, API: api, Executor: executor, After: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step), answering...)
 		}}), nil)
-		leaving.After, leaving.Member = answering, membership.Gone
+		leaving.After, leaving.Member = answering, func(host string) []plan.Condition { return slices.Concat(membership.Gone(host), ofEvents.Gone(host)) }
 		leaving.Leaving = slices.SortedStableFunc(slices.Values(w.Leaving), func(a, b facts.Leaver) int { return membership.Order(a.Name, b.Name) }) // or they would wait for each other
 		all.add(leave.Steps(leaving))
 		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))

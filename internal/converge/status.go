@@ -43,7 +43,9 @@ type Status struct {
 	// ControlPlanes are the hosts with that role.
 	ControlPlanes []ControlPlaneStatus `json:"controlPlanes"`
 	Etcd          EtcdStatus           `json:"etcd"`
-	Endpoint      EndpointStatus       `json:"endpoint"`
+	// EtcdEvents is the etcd for events; nil if there is to be none.
+	EtcdEvents *EtcdStatus    `json:"etcdEvents,omitempty"`
+	Endpoint   EndpointStatus `json:"endpoint"`
 	// Certificates are all that lie on hosts, by host and path.
 	Certificates []CertificateStatus `json:"certificates"`
 	// Versions are those of Kubernetes that run, lowest first.
@@ -253,8 +255,10 @@ func reportsOf(c *cluster.Cluster, h v1alpha1.Host) (reports []resource.Report, 
 	carries := func(list []v1alpha1.Host) bool {
 		return slices.ContainsFunc(list, func(o v1alpha1.Host) bool { return o.Name == h.Name })
 	}
-	if carries(c.EtcdHosts()) {
-		reports = append(reports, etcd.Report(c.MainEtcd(), h))
+	for _, e := range c.EtcdClusters() {
+		if e.Carries(h.Name) {
+			reports = append(reports, etcd.Report(e, h))
+		}
 	}
 	if carries(c.Keepers()) {
 		reports = append(reports, resource.StaticPodsReport{Socket: runtime.Endpoint(c)})

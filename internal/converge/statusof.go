@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
 	etcdcomponent "github.com/kubewright/kubewright/internal/component/etcd"
 	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/etcd"
@@ -22,7 +23,10 @@ func (v *seen) status() Status {
 	s := Status{Cluster: v.cluster.Name, Time: v.now.UTC().Truncate(time.Second), Findings: []Finding{}, Certificates: []CertificateStatus{}, Requests: []resource.RequestFound{}}
 	s.ControlPlanes = v.controlPlanes()
 	s.Nodes = v.nodes()
-	s.Etcd = v.etcd()
+	s.Etcd = v.etcd(v.cluster.MainEtcd())
+	if e := v.cluster.EventsEtcd(); len(e.Hosts) > 0 {
+		s.EtcdEvents = new(v.etcd(e))
+	}
 	s.Endpoint = v.endpoint()
 	for _, h := range v.cluster.Hosts {
 		s.Certificates = append(s.Certificates, v.certificates(h.Name)...)
@@ -142,19 +146,19 @@ func roleNames(h v1alpha1.Host) []string {
 	return names
 }
 
-// etcd is how its members are, each as its own host says.
-func (v *seen) etcd() EtcdStatus {
-	s := EtcdStatus{Members: []MemberStatus{}, Quorum: NotKnown, Voters: len(v.cluster.EtcdHosts())}
+// etcd is how the members of a cluster of it are, each as its own host says.
+func (v *seen) etcd(e cluster.EtcdCluster) EtcdStatus {
+	s := EtcdStatus{Members: []MemberStatus{}, Quorum: NotKnown, Voters: len(e.Hosts)}
 	wrong := 0
-	for _, h := range v.cluster.EtcdHosts() {
+	for _, h := range e.Hosts {
 		m := MemberStatus{Host: h.Name, State: NotKnown, Why: v.silence(h.Name)}
 		var said etcd.Status
 		if m.Why == "" {
-			m.Why = v.found[h.Name].Get(etcdcomponent.Report(v.cluster.MainEtcd(), h).ID(), &said)
+			m.Why = v.found[h.Name].Get(etcdcomponent.Report(e, h).ID(), &said)
 		}
 		if m.Why == "" && said.ID == "" {
 			m.State, m.Why = Wrong, said.Unwell
-			if p := v.program(h.Name, "etcd"); p.State == Wrong {
+			if p := v.program(h.Name, e.Name); p.State == Wrong {
 				m.Why = p.Why // it says more than that nobody answers
 			}
 		}

@@ -6,8 +6,11 @@ type Kubernetes struct {
 	Authorities map[string]Authority `json:"authorities,omitempty"`
 	// Shared are digests ("sha256:…") of files that control planes share, by path: "/etc/kubernetes/pki/sa.key".
 	Shared map[string]string `json:"shared,omitempty"`
-	// Etcd is what it has of etcd.
-	Etcd Etcd `json:"etcd"`
+	// Etcd is what it has of etcd, and Events what it has of the one for events.
+	Etcd   Etcd `json:"etcd"`
+	Events Etcd `json:"events,omitzero"`
+	// EventsFormed is Formed of that one (EventsFormedFile).
+	EventsFormed bool `json:"eventsFormed,omitempty"`
 	// Formed says that it remembers the etcd cluster to have been whole once (FormedFile): no member may be made of nothing any more.
 	Formed bool `json:"formed,omitempty"`
 	// Manifests are the static Pods that it shall run, by file name, with their images: {"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}.
@@ -22,8 +25,33 @@ type Kubernetes struct {
 	API bool `json:"api,omitempty"`
 }
 
-// FormedFile is where a machine remembers that the etcd cluster was whole once.
-const FormedFile = "/var/lib/kubewright/etcd-formed"
+// Names of the clusters of etcd, which are those of their Pods without the nodes'.
+const (
+	MainEtcd   = "etcd"
+	EventsEtcd = "etcd-events"
+)
+
+// FormedFile and EventsFormedFile are where a machine remembers that a cluster of etcd was whole once.
+const (
+	FormedFile       = "/var/lib/kubewright/etcd-formed"
+	EventsFormedFile = "/var/lib/kubewright/etcd-events-formed"
+)
+
+// EtcdOf is what a machine has of a cluster of etcd, by its name.
+func (k Kubernetes) EtcdOf(name string) Etcd {
+	if name == EventsEtcd {
+		return k.Events
+	}
+	return k.Etcd
+}
+
+// FormedOf says that it remembers one to have been whole.
+func (k Kubernetes) FormedOf(name string) bool {
+	if name == EventsEtcd {
+		return k.EventsFormed
+	}
+	return k.Formed
+}
 
 // Authority is one that lies on a machine.
 type Authority struct {
@@ -76,5 +104,6 @@ const (
 	PodRanges     = "pod ranges"     // of the controller manager, likewise
 	TokenIssuer   = "token issuer"   // of the API server
 	Encryption    = "encryption"     // the file that says how the API server encrypts what it stores
+	EtcdOverrides = "etcd overrides" // of the API server: what it stores in another etcd
 	Endpoint      = "endpoint"       // the address that kubeconfigs of administrators have: "https://api.prod.internal:6443"
 )

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kubewright/kubewright/internal/cluster"
 )
 
 const (
@@ -66,7 +68,7 @@ func pick(ctx context.Context, h *http.Client, servers []string) (string, error)
 func ready(ctx context.Context, h *http.Client, server string) error {
 	limited, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
-	r, err := http.NewRequestWithContext(limited, http.MethodGet, "https://"+server+"/readyz", nil)
+	r, err := http.NewRequestWithContext(limited, http.MethodGet, "https://"+server+"/readyz?"+cluster.WithoutEvents, nil)
 	if err != nil {
 		return err
 	}

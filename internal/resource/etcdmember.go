@@ -21,17 +21,19 @@ type EtcdMember struct {
 	PeerURL string `json:"peerURL"`
 	// Replaces is the ID of a member that does not count, although it has the peer URL or the name: its data is gone, and it is removed before. Empty if there is none.
 	Replaces string `json:"replaces,omitempty"`
+	// Client is the certificate that etcd is asked with, as for EtcdReport.
+	Client string `json:"client,omitempty"`
 }
 
 // ID is the name.
-func (e EtcdMember) ID() ID { return ID{"etcd-member", e.Name} }
+func (e EtcdMember) ID() ID { return ID{"etcd-member", etcdName(e.Client, e.Name)} }
 
 // OfCluster says that it is the cluster's.
 func (e EtcdMember) OfCluster() {}
 
 // Observe finds the member that has the peer URL, or else the one that has the name: "id", "name", "peer URLs", "learner".
 func (e EtcdMember) Observe(ctx context.Context, env *Env) (Observed, error) {
-	a, err := etcdServers(e.Servers).look(ctx, env)
+	a, err := etcdServers(e.Servers).look(ctx, env, e.Client)
 	if err != nil {
 		return Observed{}, err
 	}
@@ -55,7 +57,7 @@ func (e EtcdMember) Diff(o Observed) []Change {
 
 // Apply adds it, or has the others look for it elsewhere. What etcd refuses for now is tried for a minute.
 func (e EtcdMember) Apply(ctx context.Context, env *Env) error {
-	h, err := etcdClient(env)
+	h, err := etcdClient(env, e.Client)
 	if err != nil {
 		return err
 	}

@@ -21,11 +21,13 @@ type EtcdMemberAbsent struct {
 	MemberID string `json:"memberID"`
 	// Name is for people to read; empty if it was never started.
 	Name string `json:"name,omitempty"`
+	// Client is the certificate that etcd is asked with, as for EtcdReport.
+	Client string `json:"client,omitempty"`
 }
 
 // ID is name and ID, since the member that comes in its place may have the same name.
 func (e EtcdMemberAbsent) ID() ID {
-	return ID{"etcd-member-absent", strings.TrimSpace(e.Name + " " + e.MemberID)}
+	return ID{"etcd-member-absent", etcdName(e.Client, strings.TrimSpace(e.Name+" "+e.MemberID))}
 }
 
 // OfCluster says that it is the cluster's.
@@ -33,7 +35,7 @@ func (e EtcdMemberAbsent) OfCluster() {}
 
 // Observe finds the member: "id", "name", "peer URLs", "learner", "leader".
 func (e EtcdMemberAbsent) Observe(ctx context.Context, env *Env) (Observed, error) {
-	h, err := etcdClient(env)
+	h, err := etcdClient(env, e.Client)
 	if err != nil {
 		return Observed{}, err
 	}
@@ -77,7 +79,7 @@ func (e EtcdMemberAbsent) Diff(o Observed) []Change {
 
 // Apply has another member lead if it does, and removes it. What etcd refuses for now is tried for a minute.
 func (e EtcdMemberAbsent) Apply(ctx context.Context, env *Env) error {
-	h, err := etcdClient(env)
+	h, err := etcdClient(env, e.Client)
 	if err != nil {
 		return err
 	}

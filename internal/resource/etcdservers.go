@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,13 @@ const (
 	etcdPause = 500 * time.Millisecond
 )
 
-// etcdClient asks members of etcd, with the certificate that lies on the machine for such questions.
-func etcdClient(env *Env) (*http.Client, error) {
+// EventsClient is the certificate, by the name of its file without extension, that members of the etcd for events are asked with.
+const EventsClient = "events-healthcheck-client"
+
+// etcdClient asks members of etcd, with a certificate that lies on the machine for such questions: that of kubeadm's name if no other is named.
+func etcdClient(env *Env, client string) (*http.Client, error) {
 	const dir = PKIDir + "/etcd"
-	c, err := HTTPAnswers{CA: dir + "/ca.crt", Certificate: dir + "/healthcheck-client"}.tls(env)
+	c, err := HTTPAnswers{CA: dir + "/ca.crt", Certificate: dir + "/" + cmp.Or(client, "healthcheck-client")}.tls(env)
 	if err != nil {
 		return nil, fmt.Errorf("etcd cannot be asked: %w", err)
 	}
@@ -59,13 +63,21 @@ func (s etcdServers) agreed(ctx context.Context, h *http.Client) (etcdAgreed, er
 }
 
 // look asks once.
-func (s etcdServers) look(ctx context.Context, env *Env) (etcdAgreed, error) {
-	h, err := etcdClient(env)
+func (s etcdServers) look(ctx context.Context, env *Env, client string) (etcdAgreed, error) {
+	h, err := etcdClient(env, client)
 	if err != nil {
 		return etcdAgreed{}, err
 	}
 	defer h.CloseIdleConnections()
 	return s.agreed(ctx, h)
+}
+
+// etcdName names what is of a member, apart from what is of the member of that name in another cluster.
+func etcdName(client, name string) string {
+	if client == "" {
+		return name
+	}
+	return strings.TrimSuffix(client, "-healthcheck-client") + " " + name
 }
 
 // id is the member of an ID.

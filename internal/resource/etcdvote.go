@@ -20,13 +20,15 @@ type EtcdVote struct {
 	PeerURL string `json:"peerURL"`
 	// Replaces is the ID of a member that does not count, as for EtcdMember.
 	Replaces string `json:"replaces,omitempty"`
+	// Client is the certificate that etcd is asked with, as for EtcdReport.
+	Client string `json:"client,omitempty"`
 }
 
 // catchUpTime is how long a learner may take to have what the leader has. It gets all of the database, which is 8 GB at most, and usually less than one.
 const catchUpTime = 5 * time.Minute
 
 // ID is the name.
-func (v EtcdVote) ID() ID { return ID{"etcd-vote", v.Name} }
+func (v EtcdVote) ID() ID { return ID{"etcd-vote", etcdName(v.Client, v.Name)} }
 
 // OfCluster says that it is the cluster's.
 func (v EtcdVote) OfCluster() {}
@@ -49,7 +51,7 @@ func (v EtcdVote) Diff(o Observed) []Change {
 
 // Apply promotes it once it has caught up.
 func (v EtcdVote) Apply(ctx context.Context, env *Env) error {
-	h, err := etcdClient(env)
+	h, err := etcdClient(env, v.Client)
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,8 @@ func (p StaticPodRuns) check(ctx context.Context, env *Env) (string, error) {
 func staticPods(ctx context.Context, env *Env, socket, name string) ([]*cri.PodSandbox, error) {
 	pods, err := env.CRI.Pods(ctx, socket, map[string]string{"io.kubernetes.pod.namespace": "kube-system"})
 	return slices.DeleteFunc(pods, func(s *cri.PodSandbox) bool {
-		return s.GetAnnotations()["kubernetes.io/config.source"] != "file" || !strings.HasPrefix(s.GetMetadata().GetName(), name+"-")
+		component := s.GetLabels()["component"] // which tells etcd from etcd-events: the name of a node may be anything
+		return s.GetAnnotations()["kubernetes.io/config.source"] != "file" || !strings.HasPrefix(s.GetMetadata().GetName(), name+"-") || component != "" && component != name
 	}), err
 }
 

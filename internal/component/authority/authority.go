@@ -67,7 +67,7 @@ func Placed(in Input) plan.Condition {
 // known are the certificates of the authorities that a host which is no control plane knows others by: that of the API, and on members of etcd that of etcd.
 func known(in Input, h v1alpha1.Host) []resource.Resource {
 	names := []string{pki.Kubernetes}
-	if in.Cluster.HasMember(h) {
+	if in.Cluster.HasAnyMember(h) {
 		names = append(names, pki.Etcd)
 	}
 	var list []resource.Resource

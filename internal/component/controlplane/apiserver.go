@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,9 +25,9 @@ func apiServerPod(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, image strin
 		Name: apiServer, Image: image,
 		Command:        staticpod.Command(apiServer, apiServerFlags(c, h), c.Cluster.APIServer.ExtraArgs),
 		Resources:      staticpod.Requests(map[corev1.ResourceName]string{corev1.ResourceCPU: "250m"}),
-		LivenessProbe:  asked.Liveness("/livez"),
-		ReadinessProbe: asked.Readiness("/readyz"),
-		StartupProbe:   asked.Startup("/livez"),
+		LivenessProbe:  asked.Liveness(c.Health("/livez")),
+		ReadinessProbe: asked.Readiness(c.Health("/readyz")),
+		StartupProbe:   asked.Startup(c.Health("/livez")),
 		Ports:          staticpod.Port(int32(c.Cluster.APIServer.Port)),
 	}, apiServerMounts(c, f), map[string]string{"kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint": c.APIServer(h)})
 }
@@ -62,6 +63,9 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		"etcd-certfile":                      pki + "/apiserver-etcd-client.crt",
 		"etcd-keyfile":                       pki + "/apiserver-etcd-client.key",
 	}
+	if e := c.EventsEtcd(); len(e.Hosts) > 0 {
+		flags["etcd-servers-overrides"] = "/events#" + strings.Join(serversOf(e, h), ";")
+	}
 	if _, structured := c.Cluster.APIServer.ExtraArgs["authorization-config"]; !structured {
 		flags["authorization-mode"] = "Node,RBAC"
 	}
@@ -95,9 +99,18 @@ func etcdServers(c *cluster.Cluster, h v1alpha1.Host) []string {
 	if e.Carries(h.Name) {
 		return []string{e.LocalURL(h)}
 	}
+	return serversOf(e, h)
+}
+
+// serversOf are all members of an etcd, that of the host itself first. Events are asked for at all of them: an API server that is started is to come up when the one beside it is gone.
+func serversOf(e cluster.EtcdCluster, h v1alpha1.Host) []string {
 	var list []string
 	for _, m := range e.Hosts {
-		list = append(list, e.ClientURL(m))
+		if m.Name == h.Name {
+			list = slices.Insert(list, 0, e.ClientURL(m))
+		} else {
+			list = append(list, e.ClientURL(m))
+		}
 	}
 	return list
 }

@@ -122,7 +122,7 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 		s.Resources, s.Ensures = append(s.Resources, manifest), append(s.Ensures, runs)
 	}
 	// The other two are asked by the kubelet alone: their certificates are of their own making.
-	s.Ensures = append(s.Ensures, resource.HTTPAnswers{Name: apiServer, URL: localURL(c, h) + "/readyz", CA: resource.PKIDir + "/ca.crt"})
+	s.Ensures = append(s.Ensures, resource.HTTPAnswers{Name: apiServer, URL: localURL(c, h) + c.Health("/readyz"), CA: resource.PKIDir + "/ca.crt"})
 	return s, nil
 }
 

@@ -14,11 +14,41 @@ import (
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
-// Step and Formed are the names of the steps on each host.
+// Step and Formed are the names of the steps on each host, of the main cluster; those of another begin with its name.
 const (
 	Step   = "etcd"
 	Formed = "etcd formed"
 )
+
+// StepOf is the name of the step by which a host has a member.
+func StepOf(e cluster.EtcdCluster) string { return e.Name }
+
+// FormedOf is the name of the step by which a host remembers that all members were well.
+func FormedOf(e cluster.EtcdCluster) string { return e.Name + " formed" }
+
+// formedFile is where it does.
+func formedFile(e cluster.EtcdCluster) string {
+	if e.Events() {
+		return facts.EventsFormedFile
+	}
+	return facts.FormedFile
+}
+
+// client is the certificate that members are asked with, where that is not kubeadm's.
+func client(e cluster.EtcdCluster) string {
+	if e.Events() {
+		return resource.EventsClient
+	}
+	return ""
+}
+
+// file is a certificate of a member, by kubeadm's name of it, or that of another cluster's member beside it.
+func file(e cluster.EtcdCluster, name string) string {
+	if e.Events() {
+		return pkiDir + "/events-" + name
+	}
+	return pkiDir + "/" + name
+}
 
 // pkiDir is where members have certificates.
 const pkiDir = resource.PKIDir + "/etcd"
@@ -65,13 +95,17 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		members, ids = append(members, s), append(ids, s.StepID)
 	}
 	// Control planes remember it, too, where members are on other hosts: all of these may get new disks.
-	for _, h := range in.Cluster.Keepers() {
+	remember := in.Cluster.Keepers()
+	if in.Etcd.Events() {
+		remember = in.Etcd.Hosts
+	}
+	for _, h := range remember {
 		if _, answered := in.Hosts[h.Name]; !answered || len(ids) == 0 {
 			continue
 		}
 		formed = append(formed, plan.Step{
-			StepID:    plan.StepID{Host: h.Name, Name: Formed},
-			Resources: []resource.Resource{resource.NewFile(facts.FormedFile, formedText)},
+			StepID:    plan.StepID{Host: h.Name, Name: FormedOf(in.Etcd)},
+			Resources: []resource.Resource{resource.NewFile(formedFile(in.Etcd), formedText)},
 			Requires:  append([]plan.Condition{plan.After(ids...)}, in.Members.votes[h.Name]...),
 		})
 	}
@@ -82,9 +116,17 @@ const formedText = `Kubewright wrote this when all members of the cluster's etcd
 anew: with enough of them, that would be another, empty cluster.
 `
 
+// group is the one that members disturb together or not at all: that of the main cluster is its hosts', since API servers ask the member beside them; another has one of its own.
+func group(e cluster.EtcdCluster, h v1alpha1.Host) string {
+	if e.Events() {
+		return cluster.EventsMembers
+	}
+	return cluster.GroupOf(h)
+}
+
 // member is the step of one.
 func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.Step, error) {
-	own, err := flags(in.Cluster, in.Etcd, h, f.Kubernetes.Etcd, in.Members.initial[h.Name])
+	own, err := flags(in.Cluster, in.Etcd, h, f.Kubernetes.EtcdOf(in.Etcd.Name), in.Members.initial[h.Name])
 	if err != nil {
 		return plan.Step{}, err
 	}
@@ -93,15 +135,15 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 		return plan.Step{}, err
 	}
 	s := plan.Step{
-		StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h),
+		StepID: plan.StepID{Host: h.Name, Name: StepOf(in.Etcd)}, Group: group(in.Etcd, h),
 		Resources: []resource.Resource{resource.Directory{Path: in.Etcd.DataDir, Mode: 0o700, Purge: true}},
 		Ensures:   []resource.Probe{runs, answers(in.Etcd, h)},
 	}
 	if in.Members.learner[h.Name] {
 		s.Ensures = []resource.Probe{runs} // it is not ready before it votes
 	}
-	s.Resources = append(s.Resources, certificates(in.Cluster, h)...)
-	if in.Members.learner[h.Name] && !f.Kubernetes.Etcd.Log {
+	s.Resources = append(s.Resources, certificates(in.Cluster, in.Etcd, h)...)
+	if in.Members.learner[h.Name] && !f.Kubernetes.EtcdOf(in.Etcd.Name).Log {
 		// What a member leaves that could not begin, or whose log is gone: a new one would take it for its own.
 		s.Resources = append(s.Resources, resource.SetAside{Path: in.Etcd.DataDir + "/member", Unless: "wal"})
 	}
@@ -115,7 +157,7 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 
 // certificates are those of a member, as kubeadm has them (cmd/kubeadm/app/phases/certs/certlist.go, GetEtcdAltNames); etcd reads them anew with each
 // connection.
-func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
+func certificates(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host) []resource.Resource {
 	request := func(r pki.Request) pki.Request {
 		r.Authority, r.Client = pki.Etcd, true // etcd's gateway shows the server's certificate as a client
 		r.Algorithm, r.Validity = pki.Algorithm(c.Certificates.Algorithm), c.CertificateValidity()
@@ -124,13 +166,13 @@ func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 	// kubeadm names the first of the node's addresses only; a host with two families is reached by both.
 	member := request(pki.Request{CommonName: h.Name, DNSNames: []string{h.Name, "localhost"}, Addresses: addresses(h), Server: true})
 	return []resource.Resource{
-		resource.Certificate{Path: pkiDir + "/server", Request: member},
-		resource.Certificate{Path: pkiDir + "/peer", Request: member},
-		resource.Certificate{Path: pkiDir + "/healthcheck-client", Request: request(pki.Request{CommonName: "kube-etcd-healthcheck-client"})},
+		resource.Certificate{Path: file(e, "server"), Request: member},
+		resource.Certificate{Path: file(e, "peer"), Request: member},
+		resource.Certificate{Path: file(e, "healthcheck-client"), Request: request(pki.Request{CommonName: "kube-etcd-healthcheck-client"})},
 	}
 }
 
 // Report looks at the member on a host.
 func Report(e cluster.EtcdCluster, h v1alpha1.Host) resource.EtcdReport {
-	return resource.EtcdReport{URL: e.LocalURL(h)}
+	return resource.EtcdReport{URL: e.LocalURL(h), Client: client(e)}
 }

@@ -21,6 +21,20 @@ import (
 // quorum, no member could come, since etcd changes nothing then. "etcd recover" is for that, and says what it loses itself.
 func Guard(c *cluster.Cluster, e cluster.EtcdCluster, hosts map[string]facts.Host) []plan.Problem {
 	g := guard{cluster: c, etcd: e, members: e.Hosts, hosts: hosts}
+	return told(e, g.problems())
+}
+
+// told are problems with members of a cluster of etcd. Where it is not the main one, they say so.
+func told(e cluster.EtcdCluster, problems []plan.Problem) []plan.Problem {
+	if e.Events() {
+		for i := range problems {
+			problems[i].Message = "etcd for events: " + problems[i].Message
+		}
+	}
+	return problems
+}
+
+func (g guard) problems() []plan.Problem {
 	if g.formed() {
 		return g.living()
 	}
@@ -50,7 +64,7 @@ type guard struct {
 // formed says whether any host remembers that the cluster was whole.
 func (g guard) formed() bool {
 	for _, f := range g.hosts {
-		if f.Kubernetes.Formed {
+		if f.Kubernetes.FormedOf(g.etcd.Name) {
 			return true
 		}
 	}
@@ -71,7 +85,7 @@ func (g guard) authority() bool {
 func (g guard) withData() []string {
 	var list []string
 	for _, h := range g.members {
-		if g.hosts[h.Name].Kubernetes.Etcd.Data {
+		if g.hosts[h.Name].Kubernetes.EtcdOf(g.etcd.Name).Data {
 			list = append(list, h.Name)
 		}
 	}
@@ -82,10 +96,10 @@ func (g guard) withData() []string {
 func (g guard) initial() []string {
 	names := map[string]bool{}
 	for _, f := range g.hosts {
-		if !f.Kubernetes.Etcd.Data || f.Kubernetes.Etcd.InitialCluster == "" {
+		if !f.Kubernetes.EtcdOf(g.etcd.Name).Data || f.Kubernetes.EtcdOf(g.etcd.Name).InitialCluster == "" {
 			continue
 		}
-		for m := range strings.SplitSeq(f.Kubernetes.Etcd.InitialCluster, ",") {
+		for m := range strings.SplitSeq(f.Kubernetes.EtcdOf(g.etcd.Name).InitialCluster, ",") {
 			name, _, _ := strings.Cut(m, "=")
 			names[name] = true
 		}
@@ -104,14 +118,14 @@ func (g guard) living() []plan.Problem {
 	}
 	for _, h := range g.members {
 		f, answered := g.hosts[h.Name]
-		has := f.Kubernetes.Etcd.DataDir
+		has := f.Kubernetes.EtcdOf(g.etcd.Name).DataDir
 		switch {
-		case f.Kubernetes.Etcd.Data && has != "" && has != g.etcd.DataDir:
+		case f.Kubernetes.EtcdOf(g.etcd.Name).Data && has != "" && has != g.etcd.DataDir:
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", has, g.etcd.DataDir),
 				Remedy:  "Say " + g.etcd.Field + ".dataDir: " + has})
-		case !answered || f.Kubernetes.Etcd.Log || speaker != "":
-		case f.Kubernetes.Formed || slices.Contains(g.initial(), h.Name):
+		case !answered || f.Kubernetes.EtcdOf(g.etcd.Name).Log || speaker != "":
+		case f.Kubernetes.FormedOf(g.etcd.Name) || slices.Contains(g.initial(), h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: "the data of its etcd member is gone, and no member that has a quorum answers: one made of nothing would be of a second cluster",
 				Remedy:  "Bring the others back first; then it is taken out of the cluster and comes anew" + g.orRecover()})
@@ -138,7 +152,7 @@ func (g guard) ports() []plan.Problem {
 	} {
 		has, on, same := "", "", false
 		for _, h := range g.members {
-			e := g.hosts[h.Name].Kubernetes.Etcd
+			e := g.hosts[h.Name].Kubernetes.EtcdOf(g.etcd.Name)
 			is := portOf(p.is(e))
 			same = same || is == strconv.Itoa(p.want)
 			if is != "" && e.Log && on == "" {
@@ -167,9 +181,17 @@ func portOf(address string) string {
 // orRecover names a host of the file that answers and has data of a member, of which the cluster can be made again if the others are lost for good; nothing if there is none.
 func (g guard) orRecover() string {
 	for _, h := range g.members {
-		if e := g.hosts[h.Name].Kubernetes.Etcd; e.Log && !e.Learner {
-			return fmt.Sprintf(". If they are gone for good, \"kubewright etcd recover --from %s\" goes on with what %s has", h.Name, h.Name)
+		if e := g.hosts[h.Name].Kubernetes.EtcdOf(g.etcd.Name); e.Log && !e.Learner {
+			return fmt.Sprintf(". If they are gone for good, \"kubewright etcd recover%s --from %s\" goes on with what %s has", recovers(g.etcd), h.Name, h.Name)
 		}
+	}
+	return ""
+}
+
+// recovers is the flag of "etcd recover" that says which.
+func recovers(e cluster.EtcdCluster) string {
+	if e.Events() {
+		return " --events"
 	}
 	return ""
 }
@@ -177,7 +199,7 @@ func (g guard) orRecover() string {
 // elsewhere is a host that left the cluster file and has a member with a quorum; empty if there is none.
 func (g guard) elsewhere() string {
 	for _, name := range slices.Sorted(maps.Keys(g.hosts)) {
-		if g.cluster.Host(name) == nil && g.hosts[name].Kubernetes.Etcd.Quorum {
+		if g.cluster.Host(name) == nil && g.hosts[name].Kubernetes.EtcdOf(g.etcd.Name).Quorum {
 			return name
 		}
 	}
@@ -203,7 +225,7 @@ func (g guard) unknown() []plan.Problem {
 
 // foreign is for members that have no data: only what Kubewright began may be there.
 func (g guard) foreign() []plan.Problem {
-	if g.authority() {
+	if g.authority() || g.etcd.Events() { // of the other it is said
 		return nil // it began: authorities come before manifests
 	}
 	var problems []plan.Problem

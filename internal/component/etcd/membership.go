@@ -68,15 +68,16 @@ func Members(in MembershipInput) Membership {
 		return m.Membership
 	}
 	m.plan()
+	m.Problems = told(m.Etcd, m.Problems)
 	return m.Membership
 }
 
 // speaker is the first host of the file whose member has a quorum, and the members that it knows; none if there is none. One whose member is to leave speaks only if there is no other.
 func speaker(in MembershipInput) (host string, members []facts.EtcdMember) {
 	for _, h := range slices.Concat(in.Etcd.Hosts, in.Cluster.Hosts) {
-		e := in.Hosts[h.Name].Kubernetes.Etcd
+		e := in.Hosts[h.Name].Kubernetes.EtcdOf(in.Etcd.Name)
 		votes := slices.ContainsFunc(e.Members, func(m facts.EtcdMember) bool { return m.ID == e.ID && !m.Learner })
-		if e.Quorum && votes && in.Hosts[h.Name].Kubernetes.Formed {
+		if e.Quorum && votes && in.Hosts[h.Name].Kubernetes.FormedOf(in.Etcd.Name) {
 			return h.Name, e.Members
 		}
 	}
@@ -113,7 +114,7 @@ func (m *membership) found(h v1alpha1.Host) (facts.EtcdMember, bool) {
 // answers says whether a member that is listed does, with a quorum, as its host says.
 func (m *membership) answers(is facts.EtcdMember) bool {
 	for _, f := range m.Hosts {
-		if e := f.Kubernetes.Etcd; e.ID == is.ID {
+		if e := f.Kubernetes.EtcdOf(m.Etcd.Name); e.ID == is.ID {
 			return e.Quorum
 		}
 	}
@@ -130,7 +131,7 @@ func (m *membership) plan() {
 	for _, h := range m.Etcd.Hosts {
 		is, listed := m.found(h)
 		f, answered := m.Hosts[h.Name]
-		begun := f.Kubernetes.Etcd.Log
+		begun := f.Kubernetes.EtcdOf(m.Etcd.Name).Log
 		switch {
 		case !answered:
 			if listed {
@@ -140,7 +141,7 @@ func (m *membership) plan() {
 			// Its data is gone. What it had promised the others is gone with it, so it cannot go on as the member that it was.
 			dead, fresh = append(dead, change{h, is}), append(fresh, change{host: h})
 			m.replaced[h.Name] = is.ID
-		case listed && begun && f.Kubernetes.Etcd.ID != "" && f.Kubernetes.Etcd.ID != is.ID,
+		case listed && begun && f.Kubernetes.EtcdOf(m.Etcd.Name).ID != "" && f.Kubernetes.EtcdOf(m.Etcd.Name).ID != is.ID,
 			!listed && begun:
 			m.Problems = append(m.Problems, plan.Problem{Host: h.Name, Blocks: true,
 				Message: "its etcd member was taken out of the cluster, and its data is that of the one that was",
@@ -177,7 +178,7 @@ func (m *membership) plan() {
 		}
 	}
 	// The one that leads goes last, so that leadership moves once.
-	leader := m.Hosts[m.speaker].Kubernetes.Etcd.Leader
+	leader := m.Hosts[m.speaker].Kubernetes.EtcdOf(m.Etcd.Name).Leader
 	slices.SortStableFunc(live, func(a, b change) int { return boolean(a.member.ID == leader) - boolean(b.member.ID == leader) })
 
 	path := m.path()
@@ -199,7 +200,7 @@ func (m *membership) plan() {
 		m.leaves(c.host.Name, c.member)
 		path.leaves(c.member, true)
 	}
-	m.Problems = append(m.Problems, path.problems()...)
+	m.Problems = append(m.Problems, path.problems(m.Etcd)...)
 }
 
 func boolean(b bool) int {
@@ -226,7 +227,7 @@ func (m *membership) nameOf(is facts.EtcdMember) string {
 		return is.Name
 	}
 	for name, f := range m.Hosts { // one that was not begun has no name yet
-		if f.Kubernetes.Etcd.ID == is.ID {
+		if f.Kubernetes.EtcdOf(m.Etcd.Name).ID == is.ID {
 			return name
 		}
 	}
@@ -266,7 +267,7 @@ func (m *membership) leaves(host string, is facts.EtcdMember) {
 	if host == m.speaker { // others see it to its end
 		servers = append(servers[1:], servers[0])
 	}
-	done := m.step("etcd member "+host+" leaves", leaving, stopped, resource.EtcdMemberAbsent{Servers: servers, MemberID: is.ID, Name: host})
+	done := m.step(m.Etcd.Name+" member "+host+" leaves", leaving, stopped, resource.EtcdMemberAbsent{Client: client(m.Etcd), Servers: servers, MemberID: is.ID, Name: host})
 	m.gone[host], m.order = []plan.Condition{done}, append(m.order, host)
 	m.listed = slices.DeleteFunc(slices.Clone(m.listed), func(other facts.EtcdMember) bool { return other.ID == is.ID })
 }
@@ -280,7 +281,7 @@ func (m *membership) moves(h v1alpha1.Host) {
 		return
 	}
 	m.moved = h.Name
-	done := m.step("etcd member "+h.Name+" moves", "", requires, resource.EtcdMember{Servers: m.servers(), Name: h.Name, PeerURL: m.Etcd.PeerURL(h)})
+	done := m.step(m.Etcd.Name+" member "+h.Name+" moves", "", requires, resource.EtcdMember{Client: client(m.Etcd), Servers: m.servers(), Name: h.Name, PeerURL: m.Etcd.PeerURL(h)})
 	m.before[h.Name] = append(m.before[h.Name], done)
 	for i := range m.listed {
 		if m.listed[i].Name == h.Name {
@@ -303,7 +304,7 @@ func (m *membership) enoughWithout(host string) (requires []plan.Condition, sile
 	for _, h := range members {
 		switch f, answered := m.Hosts[h.Name]; {
 		case h.Name == host:
-		case f.Kubernetes.Etcd.Quorum:
+		case f.Kubernetes.EtcdOf(m.Etcd.Name).Quorum:
 			well++
 		case !answered:
 			silent = append(silent, h.Name)
@@ -327,10 +328,10 @@ func (m *membership) comes(h v1alpha1.Host) {
 	}
 	m.initial[h.Name], m.learner[h.Name] = m.initialFor(h), true
 	replaces := m.replaced[h.Name]
-	added := m.step("etcd member "+h.Name+" comes", "", nil, resource.EtcdMember{Servers: servers, Name: h.Name, PeerURL: m.Etcd.PeerURL(h), Replaces: replaces})
+	added := m.step(m.Etcd.Name+" member "+h.Name+" comes", "", nil, resource.EtcdMember{Client: client(m.Etcd), Servers: servers, Name: h.Name, PeerURL: m.Etcd.PeerURL(h), Replaces: replaces})
 	m.before[h.Name] = append(m.before[h.Name], added)
-	started := plan.After(plan.StepID{Host: h.Name, Name: Step})
-	m.votes[h.Name] = []plan.Condition{m.step("etcd member "+h.Name+" votes", "", []plan.Condition{started}, resource.EtcdVote{Servers: servers, Name: h.Name, PeerURL: m.Etcd.PeerURL(h), Replaces: replaces})}
+	started := plan.After(plan.StepID{Host: h.Name, Name: StepOf(m.Etcd)})
+	m.votes[h.Name] = []plan.Condition{m.step(m.Etcd.Name+" member "+h.Name+" votes", "", []plan.Condition{started}, resource.EtcdVote{Client: client(m.Etcd), Servers: servers, Name: h.Name, PeerURL: m.Etcd.PeerURL(h), Replaces: replaces})}
 }
 
 // initialFor are all members that a new one finds there, itself among them: etcd compares them with those that are listed (ValidateClusterAndAssignIDs in
@@ -400,13 +401,17 @@ func (p *quorumPath) note(at string) {
 // problems say what is lost on the way, or what must not be. That a change would leave too few members cannot be overruled (plan.Problem.Loss), for it could not be made: without those that
 // do not answer etcd has no quorum to agree to the removal, so resource.EtcdMemberAbsent and etcd itself (mayRemoveMember in server/etcdserver/server.go of v3.7) refuse it, and by then the
 // host would have been drained and its API server ended for nothing. Nobody has to overrule it either: the members still have a quorum, by which those leave that never come back.
-func (p *quorumPath) problems() []plan.Problem {
+func (p *quorumPath) problems(e cluster.EtcdCluster) []plan.Problem {
+	stops, without := "the cluster would stop", "without the API stopping"
+	if e.Events() {
+		stops, without = "no events would be stored", "without events being lost"
+	}
 	switch {
 	case p.broken != "":
-		return []plan.Problem{{Blocks: true, Message: p.broken + ": the cluster would stop",
+		return []plan.Problem{{Blocks: true, Message: p.broken + ": " + stops,
 			Remedy: "Bring back the members that do not answer, or let their hosts leave first: take them out of the cluster file"}}
 	case p.changes && p.at != "":
-		return []plan.Problem{{Careful: true, Message: fmt.Sprintf("of etcd's members, %s may fail at the worst moment, %s, without the API stopping", count(p.least), p.at)}}
+		return []plan.Problem{{Careful: true, Message: fmt.Sprintf("of etcd's members, %s may fail at the worst moment, %s, %s", count(p.least), p.at, without)}}
 	}
 	return nil
 }

@@ -19,9 +19,13 @@ import (
 
 // pod is a member as kubeadm 1.37 runs it (GetEtcdPodSpec in cmd/kubeadm/app/phases/etcd/local.go), with flags.
 func pod(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host, own map[string]string, image string) corev1.Pod {
+	annotations := map[string]string{}
+	if !e.Events() { // by which kubeadm finds members of the main one
+		annotations["kubeadm.kubernetes.io/etcd.advertise-client-urls"] = e.ClientURL(h)
+	}
 	asked := staticpod.Endpoint{Scheme: corev1.URISchemeHTTP, Host: cluster.LoopbackOf(h)}
 	return staticpod.Pod(corev1.Container{
-		Name:           "etcd",
+		Name:           e.Name,
 		Command:        staticpod.Command("etcd", own, c.Etcd.ExtraArgs),
 		Image:          image,
 		Resources:      staticpod.Requests(map[corev1.ResourceName]string{corev1.ResourceCPU: "100m", corev1.ResourceMemory: "100Mi"}),
@@ -32,7 +36,7 @@ func pod(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host, own map[str
 	}, []staticpod.Mount{
 		{Name: "etcd-data", Path: e.DataDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
 		{Name: "etcd-certs", Path: pkiDir, Type: corev1.HostPathDirectoryOrCreate, Writable: true},
-	}, map[string]string{"kubeadm.kubernetes.io/etcd.advertise-client-urls": e.ClientURL(h)})
+	}, annotations)
 }
 
 // manifest is the file of a Pod. An image of the same name with other content is another Pod.
@@ -49,12 +53,12 @@ func flags(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host, found fac
 		"listen-peer-urls":               e.PeerURL(h),
 		"initial-advertise-peer-urls":    e.PeerURL(h),
 		"data-dir":                       e.DataDir,
-		"cert-file":                      pkiDir + "/server.crt",
-		"key-file":                       pkiDir + "/server.key",
+		"cert-file":                      file(e, "server.crt"),
+		"key-file":                       file(e, "server.key"),
 		"trusted-ca-file":                pkiDir + "/ca.crt",
 		"client-cert-auth":               "true",
-		"peer-cert-file":                 pkiDir + "/peer.crt",
-		"peer-key-file":                  pkiDir + "/peer.key",
+		"peer-cert-file":                 file(e, "peer.crt"),
+		"peer-key-file":                  file(e, "peer.key"),
 		"peer-trusted-ca-file":           pkiDir + "/ca.crt",
 		"peer-client-cert-auth":          "true",
 		"snapshot-count":                 "10000",
@@ -69,6 +73,9 @@ func flags(c *cluster.Cluster, e cluster.EtcdCluster, h v1alpha1.Host, found fac
 		return nil, err
 	}
 	maps.Copy(flags, own)
+	if e.Events() {
+		flags["initial-cluster-token"] = e.Name // what came of the same first members has other IDs by it
+	}
 	switch {
 	case found.Log && found.InitialCluster != "": // it counts only while there is no data, and any other byte would start the member anew
 		flags["initial-cluster"] = found.InitialCluster
@@ -105,5 +112,5 @@ func initialCluster(e cluster.EtcdCluster) string {
 
 // answers asks a member whether it is ready, which it is only with most of the others.
 func answers(e cluster.EtcdCluster, h v1alpha1.Host) resource.Probe {
-	return resource.HTTPAnswers{Name: "etcd", URL: e.MetricsURL(h) + "/readyz"}
+	return resource.HTTPAnswers{Name: e.Name, URL: e.MetricsURL(h) + "/readyz"}
 }

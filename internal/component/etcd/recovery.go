@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
+	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -14,12 +15,12 @@ import (
 
 // Names of the steps that make a cluster of one member again whose others are lost.
 const (
-	// Ends is that a member ends whose data does not count any more.
-	Ends = "etcd ends"
+	// Ends, Alone and Settles begin with the name of a cluster of etcd: "etcd ends". Ends is that a member ends whose data does not count any more.
+	Ends = " ends"
 	// Alone is that the one that is left forgets the others.
-	Alone = "etcd alone"
+	Alone = " alone"
 	// Settles is that it runs as always again.
-	Settles = "etcd settles"
+	Settles = " settles"
 )
 
 // forceNew has a member that is started with it remove all others from what it knows, and be a cluster of itself (bootstrapWALFromSnapshot in
@@ -52,8 +53,8 @@ func Recovery(in RecoveryInput) ([]plan.Step, error) {
 func (in RecoveryInput) Ending() []plan.Step {
 	var steps []plan.Step
 	for _, name := range in.Others {
-		steps = append(steps, plan.Step{StepID: plan.StepID{Host: name, Name: Ends}, Resources: []resource.Resource{
-			resource.StaticPodsGone{Names: []string{"etcd"}, Dir: staticpod.Dir, Socket: in.RuntimeEndpoint},
+		steps = append(steps, plan.Step{StepID: plan.StepID{Host: name, Name: in.Etcd.Name + Ends}, Resources: []resource.Resource{
+			resource.StaticPodsGone{Names: []string{in.Etcd.Name}, Dir: staticpod.Dir, Socket: in.RuntimeEndpoint},
 			resource.SetAside{Path: in.Etcd.DataDir + "/member"},
 		}})
 	}
@@ -69,7 +70,7 @@ func (in RecoveryInput) runs(name string, more map[string]string) (plan.Step, er
 	if !found {
 		return plan.Step{}, fmt.Errorf("the bundle of Kubernetes %s has no image etcd; build it again with \"kubewright bundle build\"", in.Bundle.Kubernetes)
 	}
-	own, err := flags(in.Cluster, in.Etcd, in.Host, in.Hosts[in.Host.Name].Kubernetes.Etcd, "")
+	own, err := flags(in.Cluster, in.Etcd, in.Host, in.Hosts[in.Host.Name].Kubernetes.EtcdOf(in.Etcd.Name), "")
 	if err != nil {
 		return plan.Step{}, err
 	}
@@ -79,7 +80,7 @@ func (in RecoveryInput) runs(name string, more map[string]string) (plan.Step, er
 		return plan.Step{}, err
 	}
 	return plan.Step{
-		StepID: plan.StepID{Host: in.Host.Name, Name: name}, Resources: []resource.Resource{manifest},
+		StepID: plan.StepID{Host: in.Host.Name, Name: in.Etcd.Name + name}, Resources: []resource.Resource{manifest},
 		Ensures: []resource.Probe{runs, answers(in.Etcd, in.Host)}, // it is ready only with a quorum, of one
 	}, nil
 }
@@ -96,7 +97,7 @@ func MayRecover(in Input, host string) (again bool, err error) {
 		return false, fmt.Errorf("%s does not answer; name a host that does, and has the data of a member", host)
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.Hosts)) {
-		e := in.Hosts[name].Kubernetes.Etcd
+		e := in.Hosts[name].Kubernetes.EtcdOf(in.Etcd.Name)
 		switch {
 		case !e.Quorum:
 		case name == host && len(e.Members) == 1:
@@ -105,12 +106,12 @@ func MayRecover(in Input, host string) (again bool, err error) {
 			return false, fmt.Errorf("etcd has a quorum, says its member on %s: there is nothing to recover. \"kubewright status\" says what is wrong, and \"kubewright apply\" repairs it", name)
 		}
 	}
-	e := f.Kubernetes.Etcd
+	e := f.Kubernetes.EtcdOf(in.Etcd.Name)
 	has, image := e.DataDir, ""
 	if i, found := in.Bundle.Image("etcd"); found {
 		image = i.Name
 	}
-	is := f.Kubernetes.Manifests["etcd.yaml"]
+	is := f.Kubernetes.Manifests[in.Etcd.Name+".yaml"]
 	switch {
 	case has != "" && has != in.Etcd.DataDir:
 		return false, fmt.Errorf("the member of %s has its data in %s, and the file says %s: say %s.dataDir: %s", host, has, in.Etcd.DataDir, in.Etcd.Field, has)
@@ -125,6 +126,6 @@ func MayRecover(in Input, host string) (again bool, err error) {
 }
 
 // HasMember says whether there is something of a member on a host.
-func HasMember(f facts.Host) bool {
-	return f.Kubernetes.Etcd.Data || f.Kubernetes.Manifests["etcd.yaml"] != ""
+func HasMember(e cluster.EtcdCluster, f facts.Host) bool {
+	return f.Kubernetes.EtcdOf(e.Name).Data || f.Kubernetes.Manifests[e.Name+".yaml"] != ""
 }

@@ -28,20 +28,30 @@ func always(ports string) func(*cluster.Cluster) string {
 func ofAPI(c *cluster.Cluster) string { return fmt.Sprintf("%d/tcp", c.Cluster.APIServer.Port) }
 
 // ofEtcd is where clients reach members of etcd, and peers too if their port is the next one.
-func ofEtcd(c *cluster.Cluster) string {
-	if e := c.MainEtcd(); e.PeerPort != e.ClientPort+1 {
-		return fmt.Sprintf("%d/tcp", e.ClientPort)
+func ofEtcd(of func(*cluster.Cluster) cluster.EtcdCluster) func(*cluster.Cluster) string {
+	return func(c *cluster.Cluster) string {
+		e := of(c)
+		if e.PeerPort != e.ClientPort+1 {
+			return fmt.Sprintf("%d/tcp", e.ClientPort)
+		}
+		return fmt.Sprintf("%d-%d/tcp", e.ClientPort, e.PeerPort)
 	}
-	return fmt.Sprintf("%d-%d/tcp", c.MainEtcd().ClientPort, c.MainEtcd().PeerPort)
 }
 
 // ofEtcdPeers is where peers reach them, unless that was said.
-func ofEtcdPeers(c *cluster.Cluster) string {
-	e := c.MainEtcd()
-	if e.PeerPort == e.ClientPort+1 {
-		return ""
+func ofEtcdPeers(of func(*cluster.Cluster) cluster.EtcdCluster) func(*cluster.Cluster) string {
+	return func(c *cluster.Cluster) string {
+		e := of(c)
+		if e.PeerPort == e.ClientPort+1 {
+			return ""
+		}
+		return fmt.Sprintf("%d/tcp", e.PeerPort)
 	}
-	return fmt.Sprintf("%d/tcp", e.PeerPort)
+}
+
+// members are the hosts that carry those of an etcd.
+func members(of func(*cluster.Cluster) cluster.EtcdCluster) func(Input) []v1alpha1.Host {
+	return func(in Input) []v1alpha1.Host { return of(in.Cluster).Hosts }
 }
 
 // ofKubeProxy is its own, and whatever does its work may have none.
@@ -101,8 +111,10 @@ const vrrp = "vrrp"
 // that may reach them would change on every host when one comes. The port of sshd stays as it is: we came in by it.
 var ports = []port{
 	{ofAPI, "API server, or the balancer in front of it", with(v1alpha1.ControlPlane, v1alpha1.LoadBalancer)},
-	{ofEtcd, "etcd: clients and peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
-	{ofEtcdPeers, "etcd: peers", func(in Input) []v1alpha1.Host { return in.Cluster.EtcdHosts() }},
+	{ofEtcd((*cluster.Cluster).MainEtcd), "etcd: clients and peers", members((*cluster.Cluster).MainEtcd)},
+	{ofEtcdPeers((*cluster.Cluster).MainEtcd), "etcd: peers", members((*cluster.Cluster).MainEtcd)},
+	{ofEtcd((*cluster.Cluster).EventsEtcd), "etcd for events: clients and peers", members((*cluster.Cluster).EventsEtcd)},
+	{ofEtcdPeers((*cluster.Cluster).EventsEtcd), "etcd for events: peers", members((*cluster.Cluster).EventsEtcd)},
 	{always("10250/tcp"), "kubelet: logs, exec, metrics", nodes},
 	{ofKubeProxy, "kube-proxy: health, asked by balancers outside", nodes},
 	{ofNodePorts("tcp"), "Services of type NodePort", nodes},

@@ -64,7 +64,7 @@ func ExternalHAProxy(c *cluster.Cluster) string {
 	line("\nbackend %s-apiservers", c.Name)
 	line("    balance leastconn")
 	line("    option httpchk")
-	line("    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host %s", c.Endpoint.Name)
+	line("    http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s", c.Health("/readyz"), c.Endpoint.Name)
 	line("    http-check expect status 200")
 	line("    # To have the checks verify certificates, copy %s of a control plane here, and put these in the place of \"verify none\":", authorityPath)
 	line("    # verify required verifyhost %[1]s check-sni %[1]s ca-file PATH", c.Endpoint.Name)

@@ -82,7 +82,7 @@ func haproxyConfig(c *cluster.Cluster, h v1alpha1.Host) string {
 	line("\nbackend apiservers")
 	line("    balance %s", balancing(c, h))
 	line("    option httpchk")
-	line("    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host %s", c.Endpoint.Name)
+	line("    http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s", c.Health("/readyz"), c.Endpoint.Name)
 	line("    http-check expect status 200")
 	line("    default-server check check-ssl check-sni %[1]s verify required verifyhost %[1]s ca-file %[2]s inter %[3]dms fastinter %[4]dms downinter %[3]dms fall 3 rise 2 "+
 		"observe layer4 error-limit 1 on-error fastinter on-marked-down shutdown-sessions", c.Endpoint.Name, authorityPath, every.Milliseconds(), (every / 4).Milliseconds())
@@ -167,6 +167,9 @@ func health(c *cluster.Cluster) string {
 	line("    default_backend readyz")
 	line("\nbackend readyz")
 	line("    http-request set-header Host %s", c.Endpoint.Name)
+	if _, query, asks := strings.Cut(c.Health("/readyz"), "?"); asks {
+		line("    http-request set-query %s", query)
+	}
 	for _, s := range servers(c) {
 		line("    server %[1]s %[2]s ssl sni str(%[3]s) verify required verifyhost %[3]s ca-file %[4]s track apiservers/%[1]s", s.name, s.address, c.Endpoint.Name, authorityPath)
 	}

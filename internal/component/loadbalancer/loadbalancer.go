@@ -125,5 +125,5 @@ func Way(c *cluster.Cluster) resource.HTTPAnswers {
 
 // answers asks for an API server by the name that is in all certificates from the first day, whatever the address.
 func answers(c *cluster.Cluster, who, address string) resource.HTTPAnswers {
-	return resource.HTTPAnswers{Name: who, URL: "https://" + address + "/readyz", CA: authorityPath, ServerName: c.Endpoint.Name}
+	return resource.HTTPAnswers{Name: who, URL: "https://" + address + c.Health("/readyz"), CA: authorityPath, ServerName: c.Endpoint.Name}
 }

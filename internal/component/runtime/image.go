@@ -30,7 +30,7 @@ var images = map[string][]v1alpha1.Role{
 // imagesOf are the images of a bundle that a host needs. Those for tests never are.
 func imagesOf(b *bundle.Bundle, c *cluster.Cluster, h v1alpha1.Host) []resource.Image {
 	roles := slices.Clone(h.Roles)
-	if c.HasMember(h) {
+	if c.HasAnyMember(h) {
 		roles = append(roles, v1alpha1.Etcd)
 	}
 	if c.IsNode(h) {
