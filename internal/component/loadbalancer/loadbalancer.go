@@ -55,11 +55,14 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		}
 		s := plan.Step{StepID: plan.StepID{Host: h.Name, Name: Step}, Group: cluster.GroupOf(h)}
 		if in.Cluster.Balancer(h) {
-			s.Resources, s.Ensures = balancer(in.Cluster, h), []resource.Probe{resource.UnitActive{Name: Unit}}
+			s.Resources, s.Ensures = []resource.Resource{resource.Directory{Path: "/etc/kubewright"}}, []resource.Probe{resource.UnitActive{Name: Unit}}
 		}
 		if in.Cluster.Holder(h) {
 			s.Resources = append(s.Resources, holder(in.Cluster, h, f)...)
 			s.Ensures = append(s.Ensures, resource.UnitActive{Name: RulesUnit}, resource.UnitActive{Name: AddressUnit})
+		}
+		if in.Cluster.Balancer(h) { // what comes last goes first: it ends connections while there is an address to say so from, or clients would wait for 45 s
+			s.Resources = append(s.Resources, balancer(in.Cluster, h)...)
 		}
 		if in.Cluster.Led(h) {
 			s.Resources = append(s.Resources, name(in, h)...)
@@ -96,7 +99,7 @@ func name(in Input, h v1alpha1.Host) []resource.Resource {
 func balancer(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 	config := resource.NewFile(configPath, haproxyConfig(c, h))
 	unit := resource.NewFile("/etc/systemd/system/"+Unit, service(c, h))
-	list := []resource.Resource{resource.Directory{Path: "/etc/kubewright"}, config, unit}
+	list := []resource.Resource{config, unit}
 	restart := []resource.ID{unit.ID()}
 	if c.Holder(h) && c.Endpoint.Keepalived.Statistics.Wanted() {
 		password := resource.NewFile(passwordPath, environment(c.StatisticsPassword))
