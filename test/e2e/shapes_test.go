@@ -156,7 +156,7 @@ func TestEtcdClusters(t *testing.T) {
 		}
 	}
 	keys := func(pod, client, port string) string {
-		return o.on(t, "m3", fmt.Sprintf("crictl exec $(crictl ps -q --label io.kubernetes.container.name=etcd --pod $(crictl pods -q --label component=%s)) etcdctl --endpoints=https://127.0.0.1:%s --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
+		return o.on(t, "m3", fmt.Sprintf("crictl exec $(crictl ps -q --name '^%s$') etcdctl --endpoints=https://127.0.0.1:%s --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
 			"--cert=%[3]s.crt --key=%[3]s.key get --prefix --keys-only /registry/ | grep . | cut -d/ -f3 | sort -u", pod, port, client))
 	}
 	o.eventually(t, "events", kubectl+"get events -A --no-headers | wc -l | grep -v '^0$' && echo some", "some")
