@@ -260,8 +260,9 @@ func (c *Cluster) Keepers() []v1alpha1.Host {
 // Groups of hosts that are disturbed together or not at all, by the first of these roles that a host has.
 const (
 	ControlPlanes = "control planes"
-	EtcdMembers   = "etcd members"
-	EventsMembers = "members of etcd for events" // a host of it belongs to another group, too
+	EtcdHosts     = "etcd hosts"
+	MainMembers   = "members of etcd"            // where some host has the role etcd; a host of it belongs to another group, too
+	EventsMembers = "members of etcd for events" // as well
 	Balancers     = "load balancers"
 	Workers       = "workers"
 )
@@ -272,7 +273,7 @@ func GroupOf(h v1alpha1.Host) string {
 	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
 		return ControlPlanes
 	case slices.Contains(h.Roles, v1alpha1.Etcd):
-		return EtcdMembers
+		return EtcdHosts
 	case slices.Contains(h.Roles, v1alpha1.LoadBalancer):
 		return Balancers
 	}

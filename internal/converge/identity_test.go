@@ -263,6 +263,29 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+// Members are disturbed as those of their cluster, whatever else their hosts do, and hosts that carry events alone do not count for the main etcd.
+func TestGroupsOfMembers(t *testing.T) {
+	m := model(t)
+	m.Hosts = nil
+	for name, roles := range map[string][]v1alpha1.Role{
+		"cp1": {v1alpha1.ControlPlane}, "cp2": {v1alpha1.ControlPlane, v1alpha1.Etcd}, "cp3": {v1alpha1.ControlPlane, v1alpha1.Etcd}, "e1": {v1alpha1.Etcd}, "ev1": {v1alpha1.Etcd},
+	} {
+		m.Hosts = append(m.Hosts, v1alpha1.Host{Name: name, Roles: roles})
+	}
+	m.Etcd.Events.Hosts = []string{"ev1"}
+	want := map[string]string{cluster.ControlPlanes: "cp1 cp2 cp3: 2", cluster.EtcdHosts: "e1 ev1: 1", cluster.MainMembers: "cp2 cp3 e1: 2", cluster.EventsMembers: "ev1: 0"}
+	for _, g := range groups(m) {
+		slices.Sort(g.Members)
+		if got := fmt.Sprintf("%s: %d", strings.Join(g.Members, " "), g.MinWell); got != want[g.Name] {
+			t.Errorf("%s: %s, want %s", g.Name, got, want[g.Name])
+		}
+		delete(want, g.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("there are no %v", want)
+	}
+}
+
 func TestConditionsOnHostsThatAreMissing(t *testing.T) {
 	gone := plan.StepID{Host: "gone", Name: "a"}
 	here := plan.Step{StepID: plan.StepID{Host: "c1", Name: "a"}, Requires: []plan.Condition{plan.After(gone)}}

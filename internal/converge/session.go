@@ -336,6 +336,11 @@ func groups(c *cluster.Cluster) []plan.Group {
 		g := cluster.GroupOf(h)
 		members[g] = append(members[g], h.Name)
 	}
+	if len(c.With(v1alpha1.Etcd)) > 0 {
+		for _, h := range c.EtcdHosts() {
+			members[cluster.MainMembers] = append(members[cluster.MainMembers], h.Name)
+		}
+	}
 	for _, h := range c.EventsEtcd().Hosts {
 		members[cluster.EventsMembers] = append(members[cluster.EventsMembers], h.Name)
 	}

@@ -116,12 +116,15 @@ const formedText = `Kubewright wrote this when all members of the cluster's etcd
 anew: with enough of them, that would be another, empty cluster.
 `
 
-// group is the one that members disturb together or not at all: that of the main cluster is its hosts', since API servers ask the member beside them; another has one of its own.
-func group(e cluster.EtcdCluster, h v1alpha1.Host) string {
-	if e.Events() {
+// group is the one that members disturb together or not at all. Where control planes carry the main cluster it is theirs, since API servers ask the member beside them.
+func group(c *cluster.Cluster, e cluster.EtcdCluster) string {
+	switch {
+	case e.Events():
 		return cluster.EventsMembers
+	case len(c.With(v1alpha1.Etcd)) > 0:
+		return cluster.MainMembers
 	}
-	return cluster.GroupOf(h)
+	return cluster.ControlPlanes
 }
 
 // member is the step of one.
@@ -135,7 +138,7 @@ func member(in Input, h v1alpha1.Host, f facts.Host, image bundle.Part) (plan.St
 		return plan.Step{}, err
 	}
 	s := plan.Step{
-		StepID: plan.StepID{Host: h.Name, Name: StepOf(in.Etcd)}, Group: group(in.Etcd, h),
+		StepID: plan.StepID{Host: h.Name, Name: StepOf(in.Etcd)}, Group: group(in.Cluster, in.Etcd),
 		Resources: []resource.Resource{resource.Directory{Path: in.Etcd.DataDir, Mode: 0o700, Purge: true}},
 		Ensures:   []resource.Probe{runs, answers(in.Etcd, h)},
 	}

@@ -45,7 +45,7 @@ func steps(t *testing.T, c *cluster.Cluster, hosts map[string]facts.Host) ([]pla
 	t.Helper()
 	s, problems := Steps(Input{Cluster: c, Etcd: c.MainEtcd(), Hosts: hosts, Bundle: testBundle(), RuntimeEndpoint: "unix:///run/containerd/containerd.sock",
 		After: func(host string) []plan.Condition { return []plan.Condition{{Name: host + " runs Pods"}} }})
-	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdMembers, AtOnce: 1}}); err != nil {
+	if err := plan.Check(s, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdHosts, AtOnce: 1}, {Name: cluster.MainMembers, AtOnce: 1}}); err != nil {
 		t.Error(err)
 	}
 	return s, problems

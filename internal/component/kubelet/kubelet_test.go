@@ -96,7 +96,7 @@ cloudProvider: external
 				}
 			}
 			steps, problems := Steps(input(model, "a", c.facts))
-			if err := plan.Check(steps, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdMembers, AtOnce: 1}, {Name: cluster.Workers, AtOnce: 1}}); err != nil {
+			if err := plan.Check(steps, []plan.Group{{Name: cluster.ControlPlanes, AtOnce: 1}, {Name: cluster.EtcdHosts, AtOnce: 1}, {Name: cluster.Workers, AtOnce: 1}}); err != nil {
 				t.Error(err)
 			}
 			plantest.Golden(t, c.name, steps, problems)
