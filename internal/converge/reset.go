@@ -14,6 +14,7 @@ import (
 	"github.com/kubewright/kubewright/internal/cluster"
 	"github.com/kubewright/kubewright/internal/event"
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/run"
 )
@@ -187,8 +188,8 @@ func whose(c *cluster.Cluster, hosts map[string]facts.Host, names []string) (id,
 	return id, unclear
 }
 
-// needed says which of the hosts that are to be reset must not be, each by itself: they carry members of an etcd that is to go on. With its data gone, a member would still count as one.
-// All hosts of the file together may be: that is the end of the cluster.
+// needed says which of the hosts that are to be reset must not be, each by itself: they carry members of an etcd that is to go on, whose data gone would still count as one; or they are the last that
+// have the keys of the cluster. All hosts of the file together may be: that is the end of the cluster.
 func needed(c *cluster.Cluster, hosts map[string]facts.Host, names []string) error {
 	all, formed := true, false
 	for _, h := range c.Hosts {
@@ -198,34 +199,65 @@ func needed(c *cluster.Cluster, hosts map[string]facts.Host, names []string) err
 	if all || !formed {
 		return nil
 	}
+	for _, etcd := range []string{facts.MainEtcd, facts.EventsEtcd} {
+		if err := neededOf(etcd, c, hosts, names); err != nil {
+			return err
+		}
+	}
+	return lastKeys(hosts, names)
+}
+
+// lastKeys refuses to reset all control planes that answer and have the keys of the cluster's authorities, while etcd goes on elsewhere: without them nobody reads what it holds encrypted, and nothing
+// can be signed any more.
+func lastKeys(hosts map[string]facts.Host, names []string) error {
+	var last []string
+	for name, f := range hosts {
+		if !f.Kubernetes.Authorities[pki.Kubernetes].Key {
+			continue
+		}
+		if !slices.Contains(names, name) {
+			return nil
+		}
+		last = append(last, name)
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	slices.Sort(last)
+	return fmt.Errorf("%s: no other host that answers has the keys of the cluster, without which nobody can read what etcd holds encrypted; nothing was reset. "+
+		"Take it out of the cluster file and apply when another control plane is there; \"kubewright reset --all\" ends the cluster", strings.Join(last, ", "))
+}
+
+// neededOf is needed for members of one cluster of etcd.
+func neededOf(etcd string, c *cluster.Cluster, hosts map[string]facts.Host, names []string) error {
 	var stay, leave []string
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		f, answered := hosts[name]
-		member, known := isMember(hosts, name)
+		member, known := isMember(etcd, hosts, name)
 		switch {
-		case !answered || !f.Kubernetes.Etcd.Log || known && !member:
+		case !answered || !f.Kubernetes.EtcdOf(etcd).Log || known && !member:
 		case c.Host(name) != nil:
 			stay = append(stay, name)
 		case member:
 			leave = append(leave, name)
 		}
 	}
-	const why = "carries a member of etcd, which would still count as one without its data; nothing was reset. "
+	const why = "carries a member of %s, which would still count as one without its data; nothing was reset. "
 	switch {
 	case len(stay) > 0:
-		return fmt.Errorf("%s: "+why+"To have it leave in order, take it out of the cluster file and apply; \"kubewright reset --all\" ends the cluster", strings.Join(stay, ", "))
+		return fmt.Errorf("%s: "+why+"To have it leave in order, take it out of the cluster file and apply; \"kubewright reset --all\" ends the cluster", strings.Join(stay, ", "), etcd)
 	case len(leave) > 0:
-		return fmt.Errorf("%s: "+why+"It left the cluster file: \"kubewright apply\" has it leave in order, and puts it back as it was found", strings.Join(leave, ", "))
+		return fmt.Errorf("%s: "+why+"It left the cluster file: \"kubewright apply\" has it leave in order, and puts it back as it was found", strings.Join(leave, ", "), etcd)
 	}
 	return nil
 }
 
 // isMember says whether the member of a host is one of those that another knows who has a quorum. It is not known if there is no such other. A member that does not answer is found by
 // its name, which one has that was begun.
-func isMember(hosts map[string]facts.Host, name string) (member, known bool) {
-	id := hosts[name].Kubernetes.Etcd.ID
+func isMember(etcd string, hosts map[string]facts.Host, name string) (member, known bool) {
+	id := hosts[name].Kubernetes.EtcdOf(etcd).ID
 	for other, f := range hosts {
-		e := f.Kubernetes.Etcd
+		e := f.Kubernetes.EtcdOf(etcd)
 		if other == name || !e.Quorum {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/kubewright/kubewright/internal/facts"
+	"github.com/kubewright/kubewright/internal/pki"
 )
 
 // called makes a host of a cluster that people call something.
@@ -95,6 +96,10 @@ func TestWhoIsNeeded(t *testing.T) {
 	begun := living("c3", false, "c1", "c2", "c3")
 	begun.Kubernetes.Formed = false
 	three := []string{"c1", "c2", "c3"}
+	plane := of("c1", "x")
+	plane.Kubernetes = facts.Kubernetes{Formed: true, Authorities: map[string]facts.Authority{pki.Kubernetes: {Key: true}}}
+	events := of("c3", "x")
+	events.Kubernetes = facts.Kubernetes{Formed: true, Events: living("c3", true, three...).Kubernetes.Etcd}
 	c1, c2, c3 := living("c1", true, three...), living("c2", true, three...), living("c3", true, three...)
 	for _, c := range []struct {
 		name  string
@@ -106,6 +111,9 @@ func TestWhoIsNeeded(t *testing.T) {
 		{name: "a member", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3}, named: []string{"c3"}, want: "c3: carries a member of etcd"},
 		{name: "a member and a worker", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3, "w1": of("w1", "x")}, named: []string{"w1", "c3"}, want: "c3: carries a member of etcd"},
 		{name: "all members, but not all hosts", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3}, named: three, want: "c1, c2, c3: carries a member"},
+		{name: "the last keys, while etcd is elsewhere", hosts: map[string]facts.Host{"c1": plane, "c2": c2}, named: []string{"c1"}, want: "c1: no other host that answers has the keys of the cluster"},
+		{name: "keys that another has, too", hosts: map[string]facts.Host{"c1": plane, "c3": plane, "c2": c2}, named: []string{"c1"}},
+		{name: "a member of the etcd for events", hosts: map[string]facts.Host{"c1": plane, "c3": events}, named: []string{"c3"}, want: "c3: carries a member of etcd-events"},
 		{name: "all hosts", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": c3}, named: []string{"c3", "w2", "c1", "w1", "c2"}},
 		{name: "a cluster that was never whole", hosts: map[string]facts.Host{"c1": of("c1", "x"), "c3": begun}, named: []string{"c3"}},
 		{name: "its data is gone", hosts: map[string]facts.Host{"c1": c1, "c2": c2, "c3": empty}, named: []string{"c3"}},
