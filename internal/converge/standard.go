@@ -97,6 +97,9 @@ func Standard(b *bundle.Bundle) Components {
 
 		memberships := map[string]etcd.Membership{}
 		for _, e := range []cluster.EtcdCluster{w.Cluster.MainEtcd(), w.Cluster.EventsEtcd()} {
+			if len(e.Hosts) == 0 {
+				continue // its members end all at once (endEvents)
+			}
 			in := etcd.MembershipInput{Cluster: w.Cluster, Etcd: e, Hosts: every, Left: namesOf(w.Leaving), Well: func(host string) []plan.Condition { return after(host, etcd.StepOf(e)) }}
 			if !e.Events() { // no API server asks only the member beside it for events
 				in.Stopped, in.Unasked = stopped, unasked(w)
@@ -104,9 +107,6 @@ func Standard(b *bundle.Bundle) Components {
 			m := etcd.Members(in)
 			memberships[e.Name] = m
 			all.add(m.Steps, m.Problems)
-			if len(e.Hosts) == 0 {
-				continue
-			}
 			all.add(etcd.Steps(etcd.Input{Cluster: w.Cluster, Etcd: e, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Members: m, After: func(host string) []plan.Condition {
 				return append(carried(w, host), placed)
 			}}))
