@@ -207,7 +207,7 @@ func TestRouted(t *testing.T) {
 	}
 	wait(t, "the routes", func(context.Context) error {
 		r := o.run(t, "network", "routes", "--format", "ip")
-		if r.code != 0 {
+		if r.code != 0 || strings.Count(r.stdout, "ip route replace") < 3 {
 			return errors.New(r.stdout + r.stderr)
 		}
 		o.on(t, "m4", r.stdout)
