@@ -233,6 +233,40 @@ func TestOpenPorts(t *testing.T) {
 	}
 }
 
+// What a host carries that is to go stays reachable until it has gone: members of etcd that lose each other lose the quorum, and others are led to an API server that ends.
+func TestPortsStayOpenForWhatIsThere(t *testing.T) {
+	static := func(k facts.Kubernetes) facts.Host { return facts.Host{Kubernetes: k} }
+	for _, c := range []struct {
+		name, more, want string // of w1, beside those of workers
+		host             facts.Host
+	}{
+		{"nothing", "", "", facts.Host{}},
+		{"a member", "", "2379-2380/tcp", static(facts.Kubernetes{Etcd: facts.Etcd{ClientURL: "https://10.0.0.21:2379", PeerURL: "https://10.0.0.21:2380"}})},
+		{"a member in two families", "", "2379-2380/tcp", static(facts.Kubernetes{Etcd: facts.Etcd{
+			ClientURL: "https://10.0.0.21:2379,https://[fd00::21]:2379", PeerURL: "https://[fd00::21]:2380"}})},
+		{"a member at ports of the user's", "", "4001/tcp 7001/tcp", static(facts.Kubernetes{Etcd: facts.Etcd{ClientURL: "https://10.0.0.21:4001", PeerURL: "https://10.0.0.21:7001"}})},
+		{"a member for events", "", "2382-2383/tcp", static(facts.Kubernetes{Events: facts.Etcd{ClientURL: "https://10.0.0.21:2382", PeerURL: "https://10.0.0.21:2383"}})},
+		{"data of a member that ended", "", "", static(facts.Kubernetes{Etcd: facts.Etcd{Data: true, Log: true}})},
+		{"an API server", "", "6443/tcp", static(facts.Kubernetes{Manifests: map[string]string{"kube-apiserver.yaml": "kube-apiserver:1"}})},
+		{"an API server at another port", "apiServer: {port: 7443}\n", "7443/tcp", static(facts.Kubernetes{Manifests: map[string]string{"kube-apiserver.yaml": "kube-apiserver:1"}})},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			model := load(t, c.more)
+			worker := openPorts(Input{Cluster: model})["w1"]
+			got := openPorts(Input{Cluster: model, Hosts: map[string]facts.Host{"w1": c.host}})["w1"]
+			if want := slices.Concat(worker, strings.Fields(c.want)); !slices.Equal(got, want) {
+				t.Errorf("%q are open, want %q", got, want)
+			}
+		})
+	}
+	model := load(t, "")
+	whole := static(facts.Kubernetes{Manifests: map[string]string{"kube-apiserver.yaml": "kube-apiserver:1"},
+		Etcd: facts.Etcd{ClientURL: "https://10.0.0.11:2379", PeerURL: "https://10.0.0.11:2380"}})
+	if got, want := openPorts(Input{Cluster: model, Hosts: map[string]facts.Host{"cp1": whole}})["cp1"], openPorts(Input{Cluster: model})["cp1"]; !slices.Equal(got, want) {
+		t.Errorf("on a host that stays what it is, %q are open, want %q", got, want)
+	}
+}
+
 func indexOf(name string) int {
 	for i, p := range parameters {
 		if p.name == name {

@@ -3,7 +3,10 @@ package hostprep
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/net"
 
@@ -138,7 +141,8 @@ func with(roles ...v1alpha1.Role) func(Input) []v1alpha1.Host {
 	}
 }
 
-// openPorts are the ports of each host, by its name.
+// openPorts are the ports of each host, by its name: of what it is to carry, and of what it carries until that has gone elsewhere. Host preparation comes before all that moves; what nobody needs any
+// more is shut out when hosts are looked at next.
 func openPorts(in Input) map[string][]string {
 	open := map[string][]string{}
 	for _, p := range ports {
@@ -150,7 +154,47 @@ func openPorts(in Input) map[string][]string {
 			open[h.Name] = append(open[h.Name], ports)
 		}
 	}
+	for _, h := range in.Cluster.Hosts {
+		for _, ports := range carried(in.Cluster, in.Hosts[h.Name]) {
+			if !slices.Contains(open[h.Name], ports) {
+				open[h.Name] = append(open[h.Name], ports)
+			}
+		}
+	}
 	return open
+}
+
+// carried are the ports of what a host carries now, by its manifests: others ask members of etcd and API servers until these are gone.
+func carried(c *cluster.Cluster, f facts.Host) []string {
+	var list []string
+	if _, serves := f.Kubernetes.Manifests["kube-apiserver.yaml"]; serves {
+		list = append(list, ofAPI(c)) // a cluster that lives keeps its port
+	}
+	for _, name := range []string{facts.MainEtcd, facts.EventsEtcd} {
+		e := f.Kubernetes.EtcdOf(name)
+		client, peer := portOf(e.ClientURL), portOf(e.PeerURL)
+		of := func(*cluster.Cluster) cluster.EtcdCluster {
+			return cluster.EtcdCluster{ClientPort: client, PeerPort: peer}
+		}
+		if client != 0 {
+			list = append(list, ofEtcd(of)(c))
+		}
+		if peers := ofEtcdPeers(of)(c); peer != 0 && peers != "" {
+			list = append(list, peers)
+		}
+	}
+	return list
+}
+
+// portOf is the port of the first of some URLs, with commas between; 0 if there is none.
+func portOf(urls string) int {
+	first, _, _ := strings.Cut(urls, ",")
+	u, err := url.Parse(first)
+	if err != nil {
+		return 0
+	}
+	port, _ := strconv.Atoi(u.Port()) // of no number, there is none
+	return port
 }
 
 // podRanges are the addresses of Pods, on hosts that carry them: a firewall would stop what they send to each other and to the host.
