@@ -57,6 +57,7 @@ func Gather(ctx context.Context, env *resource.Env) (facts.Host, error) {
 		f.Carries = append(f.Carries, manifests)
 	}
 	f.Kubernetes = g.kubernetes()
+	f.Ways = g.ways()
 	f.NameServers = g.nameServers()
 	f.WritesHosts = g.writesHosts()
 	_, err = env.Files.Stat("/lib/modules/" + f.Kernel)

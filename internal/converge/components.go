@@ -36,7 +36,7 @@ func Hosts(b *bundle.Bundle) Components {
 		clocks := timesync.Input{Cluster: w.Cluster, Hosts: w.Hosts, After: prepared, Provided: func(host string) bool { return hostprep.Provides(b, w.Hosts[host]) }}
 		containers := runtime.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: prepared}
 		ofClocks, ofContainers := timesync.Packages(clocks), runtime.Packages(containers)
-		ofBalancers := loadbalancer.Packages(loadbalancer.Input{Cluster: w.Cluster})
+		ofBalancers := loadbalancer.Packages(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts})
 		all.add(hostprep.Steps(hostprep.Input{
 			Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, After: w.After, TimeServers: timesync.Servers(clocks),
 			Packages: func(host string) []string {

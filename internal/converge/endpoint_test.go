@@ -252,3 +252,28 @@ func TestStandardWithAnAddressThatWanders(t *testing.T) {
 		})
 	}
 }
+
+// Packages change before anything else on a host: those of a balancer stay as long as it is there.
+func TestStandardKeepsTheBalancerThatIsThere(t *testing.T) {
+	model := withEndpoint(t, external)
+	w := Wish{Cluster: model, Hosts: map[string]facts.Host{}}
+	for _, h := range model.Hosts {
+		w.Hosts[h.Name] = debian(h)
+	}
+	f := w.Hosts["w1"]
+	f.Ways.Balancer = true
+	w.Hosts["w1"] = f
+	w.Keys = func() (Keys, []plan.Problem) { return newKeyring(machines{}.fetch).see(model, w.Hosts) }
+	steps, _ := Standard(everything())(w)
+	var have []string
+	for _, s := range steps {
+		for _, r := range s.Resources {
+			if p, ok := r.(resource.Packages); ok && slices.Contains(p.Names, "haproxy") {
+				have = append(have, s.Host)
+			}
+		}
+	}
+	if !slices.Equal(have, []string{"w1"}) {
+		t.Errorf("%q have the package haproxy, want w1", have)
+	}
+}

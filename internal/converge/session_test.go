@@ -15,6 +15,7 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/converge"
 	"github.com/kubewright/kubewright/internal/event"
+	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
 	"github.com/kubewright/kubewright/internal/run"
@@ -62,6 +63,47 @@ func TestRounds(t *testing.T) {
 		}
 		if err := apply(f.operator("a").with(stage)); err != nil || rounds != 5 { // four of them do something
 			t.Errorf("after %d rounds: %v", rounds, err)
+		}
+	})
+}
+
+// TestKeptUntilItIsGone has a balancer go: what it needs is there as long as it is, and goes in another round of the same run.
+func TestKeptUntilItIsGone(t *testing.T) {
+	calm(t, func(f *simFleet) {
+		wanted := true
+		var seen []bool // whether the balancer was there, in each round
+		component := func(w converge.Wish) ([]plan.Step, []plan.Problem) {
+			has := w.Hosts["c0"].Ways.Balancer
+			seen = append(seen, has)
+			prepare := plan.Step{StepID: plan.StepID{Host: "c0", Name: "prepare"}, Requires: w.After("c0")}
+			if wanted || has {
+				prepare.Resources = []resource.Resource{resource.NewFile("/usr/sbin/haproxy", "x")}
+			}
+			endpoint := plan.Step{StepID: plan.StepID{Host: "c0", Name: "endpoint"}, Requires: []plan.Condition{plan.After(prepare.StepID)}}
+			if wanted {
+				endpoint.Resources = []resource.Resource{resource.NewFile(facts.UnitDir+"/"+facts.BalancerUnit, "[Unit]\n")}
+			}
+			return []plan.Step{prepare, endpoint}, nil
+		}
+		if err := apply(f.operator("a").with(component)); err != nil {
+			t.Fatal(err)
+		}
+		wanted, seen = false, nil
+		if err := apply(f.operator("b").with(component)); err != nil || !slices.Equal(seen, []bool{true, false, false}) {
+			t.Errorf("it was there: %v; %v", seen, err)
+		}
+		for name := range f.hosts["c0"].state() {
+			if strings.Contains(name, "haproxy") || strings.Contains(name, facts.BalancerUnit) {
+				t.Errorf("%s is still there", name)
+			}
+		}
+		s, err := converge.Open(context.Background(), f.operator("c").with(component))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if p, err := s.Plan(context.Background()); err != nil || !p.Empty() {
+			t.Errorf("a plan after it is %+v, %v", p.Counts(), err)
 		}
 	})
 }

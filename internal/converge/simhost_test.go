@@ -206,6 +206,8 @@ func (h *simHost) facts(_ context.Context, env *resource.Env) (facts.Host, error
 		}
 	}
 	f.Identity.Machine = "machine of " + h.name
+	_, err := env.Files.Stat(facts.UnitDir + "/" + facts.BalancerUnit)
+	f.Ways.Balancer = err == nil
 	return f, nil
 }
 

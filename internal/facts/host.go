@@ -76,6 +76,8 @@ type Host struct {
 	Inventory *Inventory `json:"inventory,omitempty"`
 	// Kubernetes is what it has of a cluster.
 	Kubernetes Kubernetes `json:"kubernetes"`
+	// Ways are what it has of ways to the API.
+	Ways Ways `json:"ways,omitzero"`
 }
 
 // Interface is a network interface with its addresses.

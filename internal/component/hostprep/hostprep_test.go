@@ -249,6 +249,8 @@ func TestPortsStayOpenForWhatIsThere(t *testing.T) {
 		{"data of a member that ended", "", "", static(facts.Kubernetes{Etcd: facts.Etcd{Data: true, Log: true}})},
 		{"an API server", "", "6443/tcp", static(facts.Kubernetes{Manifests: map[string]string{"kube-apiserver.yaml": "kube-apiserver:1"}})},
 		{"an API server at another port", "apiServer: {port: 7443}\n", "7443/tcp", static(facts.Kubernetes{Manifests: map[string]string{"kube-apiserver.yaml": "kube-apiserver:1"}})},
+		{"a balancer for itself", "", "", facts.Host{Ways: facts.Ways{Balancer: true}}},
+		{"a balancer for others", "", "8443/tcp 9000/tcp vrrp", facts.Host{Ways: facts.Ways{Balancer: true, Address: true, Ports: []int{8443, 9000}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			model := load(t, c.more)
@@ -259,9 +261,10 @@ func TestPortsStayOpenForWhatIsThere(t *testing.T) {
 			}
 		})
 	}
-	model := load(t, "")
+	model := load(t, "endpoint: {kind: keepalived, address: 10.0.0.10}\n")
 	whole := static(facts.Kubernetes{Manifests: map[string]string{"kube-apiserver.yaml": "kube-apiserver:1"},
 		Etcd: facts.Etcd{ClientURL: "https://10.0.0.11:2379", PeerURL: "https://10.0.0.11:2380"}})
+	whole.Ways = facts.Ways{Balancer: true, Address: true, Ports: []int{16443}}
 	if got, want := openPorts(Input{Cluster: model, Hosts: map[string]facts.Host{"cp1": whole}})["cp1"], openPorts(Input{Cluster: model})["cp1"]; !slices.Equal(got, want) {
 		t.Errorf("on a host that stays what it is, %q are open, want %q", got, want)
 	}

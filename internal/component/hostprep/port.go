@@ -164,7 +164,7 @@ func openPorts(in Input) map[string][]string {
 	return open
 }
 
-// carried are the ports of what a host carries now, by its manifests: others ask members of etcd and API servers until these are gone.
+// carried are the ports of what a host carries now, by its manifests and its ways to the API: others ask members of etcd, API servers and balancers until these are gone.
 func carried(c *cluster.Cluster, f facts.Host) []string {
 	var list []string
 	if _, serves := f.Kubernetes.Manifests["kube-apiserver.yaml"]; serves {
@@ -182,6 +182,12 @@ func carried(c *cluster.Cluster, f facts.Host) []string {
 		if peers := ofEtcdPeers(of)(c); peer != 0 && peers != "" {
 			list = append(list, peers)
 		}
+	}
+	for _, p := range f.Ways.Ports {
+		list = append(list, fmt.Sprintf("%d/tcp", p))
+	}
+	if f.Ways.Address {
+		list = append(list, vrrp)
 	}
 	return list
 }

@@ -10,15 +10,16 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/pki"
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
 // Files and a unit of our own: the package's haproxy.service and /etc/haproxy belong to whoever has a HAProxy for other purposes on the host.
 const (
-	configPath = "/etc/kubewright/endpoint.cfg"
+	configPath = facts.BalancerConfig
 	// Unit is that of systemd.
-	Unit = "kubewright-endpoint.service"
+	Unit = facts.BalancerUnit
 
 	// authorityPath is that of the authority that API servers have their certificates from; it lies on every node before the balancer starts.
 	authorityPath = resource.PKIDir + "/" + pki.Kubernetes + ".crt"

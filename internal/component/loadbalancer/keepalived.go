@@ -23,7 +23,7 @@ const (
 	healthScript   = "/etc/kubewright/endpoint-health"
 	rulesPath      = "/etc/kubewright/endpoint.nft"
 	// AddressUnit is that of keepalived, RulesUnit loads rules of nftables.
-	AddressUnit = "kubewright-endpoint-address.service"
+	AddressUnit = facts.AddressUnit
 	RulesUnit   = "kubewright-endpoint-rules.service"
 )
 

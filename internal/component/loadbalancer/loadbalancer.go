@@ -30,14 +30,14 @@ type Input struct {
 	After func(host string) []plan.Condition
 }
 
-// Packages are those that each host needs, by Debian's names.
+// Packages are those that each host needs, by Debian's names: for what it is to have, and for what it has until nobody is led there any more. Packages are the first thing that changes on a host.
 func Packages(in Input) func(host string) []string {
 	needs := map[string][]string{}
 	for _, h := range in.Cluster.Hosts {
-		switch {
-		case in.Cluster.Holder(h):
+		switch has := in.Hosts[h.Name].Ways; {
+		case in.Cluster.Holder(h) || has.Address:
 			needs[h.Name] = []string{"haproxy", "keepalived"}
-		case in.Cluster.Balancer(h):
+		case in.Cluster.Balancer(h) || has.Balancer:
 			needs[h.Name] = []string{"haproxy"}
 		}
 	}

@@ -174,6 +174,17 @@ func TestPackages(t *testing.T) {
 	}
 }
 
+// What a host has stays until it has gone: others are led to it until they are led elsewhere.
+func TestPackagesStayForWhatIsThere(t *testing.T) {
+	c := load(t, hosts+"endpoint: {kind: external, address: 10.0.0.10}\n")
+	for want, ways := range map[string]facts.Ways{"": {}, "haproxy": {Balancer: true}, "haproxy keepalived": {Balancer: true, Address: true}} {
+		packages := Packages(Input{Cluster: c, Hosts: map[string]facts.Host{"w1": {Ways: ways}}})
+		if got := strings.Join(packages("w1"), " "); got != want {
+			t.Errorf("with %+v, w1 needs %q, want %q", ways, got, want)
+		}
+	}
+}
+
 // What hosts are can be in the way of an address that wanders.
 func TestProblems(t *testing.T) {
 	for _, c := range []struct {
