@@ -19,19 +19,36 @@ import (
 func overrides(f facts.Host) bool { return f.Kubernetes.Settings[facts.EtcdOverrides] != "" }
 
 // beforeEvents is what an API server waits for of the etcd for events. One that is told of it now waits for its quorum. One that knows it is well without it, but does not come up anew before it is
-// connected to some member (cluster.WithoutEvents): if none answers, it waits for one of them, so that it is left as it is if none comes.
-func beforeEvents(w Wish, host string) []plan.Condition {
+// connected to some member (cluster.WithoutEvents): if none answers, it waits for one of them, so that it is left as it is if none comes. Both wait until those members vote that come: an API
+// server asks all of them, and learners answer nobody.
+func beforeEvents(w Wish, host string, membership etcd.Membership) []plan.Condition {
 	e := w.Cluster.EventsEtcd()
 	of := steps(w, e.Hosts, etcd.StepOf(e))
+	var list []plan.Condition
+	for _, m := range e.Hosts {
+		list = append(list, membership.Votes(m.Name)...)
+	}
 	switch {
 	case len(e.Hosts) == 0:
 		return nil
 	case !overrides(w.Hosts[host]):
-		return []plan.Condition{{Name: e.Name + " has a quorum", AtLeast: len(e.Hosts)/2 + 1, Of: steps(w, e.Hosts, etcd.StepOf(e))}}
+		return append(list, plan.Condition{Name: e.Name + " has a quorum", AtLeast: len(e.Hosts)/2 + 1, Of: of})
 	case len(of) == 0 || slices.ContainsFunc(e.Hosts, func(h v1alpha1.Host) bool { return w.Hosts[h.Name].Kubernetes.Events.ID != "" }):
-		return nil
+		return list
 	}
-	return []plan.Condition{{Name: "a member of " + e.Name + " answers", AtLeast: 1, Of: of}}
+	return append(list, plan.Condition{Name: "a member of " + e.Name + " answers", AtLeast: 1, Of: of})
+}
+
+// eventsUnasked is that no API server asks any more a member of the etcd for events that answers and leaves: each asks all members that it knows, so those that serve have been told whom to ask.
+func eventsUnasked(w Wish) []plan.Condition {
+	var list []plan.Condition
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		f, answered := w.Hosts[h.Name]
+		if _, serves := f.Kubernetes.Manifests["kube-apiserver.yaml"]; answered && serves {
+			list = append(list, after(h.Name, controlplane.Step)...)
+		}
+	}
+	return list
 }
 
 // moveEvents says what becomes of events that there are when they are stored elsewhere from now on, or no more; of a cluster that is new there are none.

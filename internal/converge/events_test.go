@@ -1,6 +1,7 @@
 package converge
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -119,15 +120,90 @@ func TestEventsMove(t *testing.T) {
 	if len(moveEvents(w(on, told)))+len(moveEvents(w("", lives)))+len(moveEvents(w(on, facts.Kubernetes{}))) > 0 {
 		t.Error("something is said although they stay where they are")
 	}
-	if c := beforeEvents(w(on, told), "cp1"); len(c) != 1 || c[0].AtLeast != 1 {
+	if c := beforeEvents(w(on, told), "cp1", etcd.Membership{}); len(c) != 1 || c[0].AtLeast != 1 {
 		t.Errorf("with none that answers, API servers wait for %+v", c)
 	}
 	told.Events.ID = "1"
-	if c := beforeEvents(w(on, told), "cp1"); c != nil {
+	if c := beforeEvents(w(on, told), "cp1", etcd.Membership{}); c != nil {
 		t.Errorf("with one that answers, API servers wait for %+v", c)
 	}
 	ends := endEvents(w("", told), w("", told).Hosts, etcd.Membership{})
 	if len(ends) != 6 || ends[0].Name != "etcd-events ends" || len(ends[0].Requires) != 1 || len(ends[0].Requires[0].Of) != 6 {
 		t.Errorf("it ends by %+v", ends)
+	}
+}
+
+// eventsOn gives hosts that live members of the etcd for events, each at an address of its own, and tells API servers of them.
+func eventsOn(is map[string]facts.Kubernetes, addresses map[string]string) {
+	var members []facts.EtcdMember
+	for name, address := range addresses {
+		members = append(members, facts.EtcdMember{ID: "id-" + name, Name: name, PeerURLs: []string{"https://" + address + ":2383"}})
+	}
+	for name, k := range is {
+		k.Manifests, k.Settings = maps.Clone(k.Manifests), maps.Clone(k.Settings)
+		if k.API {
+			k.Settings[facts.EtcdOverrides] = "/events#https://10.0.0.11:2382"
+		}
+		if _, carries := addresses[name]; carries {
+			k.EventsFormed = true
+			k.Events = facts.Etcd{Data: true, Log: true, ID: "id-" + name, Leader: "id-" + name, Quorum: true, Members: members}
+			if k.Manifests == nil {
+				k.Manifests = map[string]string{}
+			}
+			k.Manifests["etcd-events.yaml"] = "registry.k8s.io/etcd:3.7.3-0"
+		}
+		is[name] = k
+	}
+}
+
+// serving are three control planes that carry the main etcd, and two workers.
+func serving(t *testing.T) map[string]facts.Kubernetes {
+	t.Helper()
+	plane, worker := living(t)
+	plane.Settings = map[string]string{}
+	is := map[string]facts.Kubernetes{"cp1": plane, "cp2": plane, "cp3": plane, "w1": worker, "w2": worker}
+	with(is, map[string]string{"cp1": "10.0.0.11", "cp2": "10.0.0.12", "cp3": "10.0.0.13"})
+	return is
+}
+
+const eventsFile = planesFile + workerFile + "- {name: w2, address: 10.0.0.22, roles: [worker]}\n"
+
+// Events go to another host: API servers are told of its member when it votes, and the old one leaves when all of them have been told.
+func TestEventsMoveToAnotherHost(t *testing.T) {
+	is := serving(t)
+	eventsOn(is, map[string]string{"cp1": "10.0.0.11"})
+	steps, problems := shape(t, eventsFile+"etcd: {events: {hosts: [cp2]}}\n", is)
+	if got := blocking(problems); len(got) > 0 {
+		t.Errorf("in the way stands %q", got)
+	}
+	votes, leaves := plan.StepID{Host: "cp1", Name: "etcd-events member cp2 votes"}, plan.StepID{Host: "cp1", Name: "etcd-events member cp1 leaves"}
+	for _, plane := range []string{"cp1", "cp2", "cp3"} {
+		serves := plan.StepID{Host: plane, Name: controlplane.Step}
+		if !waitsFor(steps, serves, votes) {
+			t.Errorf("%s does not wait for %s", serves, votes)
+		}
+		if !waitsFor(steps, leaves, serves) {
+			t.Errorf("%s does not wait for %s", leaves, serves)
+		}
+	}
+	if ends := (plan.StepID{Host: "cp1", Name: "etcd-events ends"}); !waitsFor(steps, ends, leaves) {
+		t.Errorf("%s does not wait for %s", ends, leaves)
+	}
+}
+
+// A control plane that comes with a member beside it waits for that to vote; the others, which serve, do so before they are told of it.
+func TestEventsOnOneControlPlaneMore(t *testing.T) {
+	is := serving(t)
+	delete(is, "cp3")
+	with(is, map[string]string{"cp1": "10.0.0.11", "cp2": "10.0.0.12"})
+	eventsOn(is, map[string]string{"cp1": "10.0.0.11", "cp2": "10.0.0.12"})
+	steps, problems := shape(t, eventsFile+"etcd: {events: {hosts: ['cp[1-3]']}}\n", is)
+	if got := blocking(problems); len(got) > 0 {
+		t.Errorf("in the way stands %q", got)
+	}
+	for _, plane := range []string{"cp1", "cp2", "cp3"} {
+		if serves, votes := (plan.StepID{Host: plane, Name: controlplane.Step}), (plan.StepID{Host: "cp1", Name: "etcd-events member cp3 votes"}); !waitsFor(steps, serves, votes) {
+			t.Errorf("%s does not wait for %s", serves, votes)
+		}
 	}
 }

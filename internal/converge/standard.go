@@ -101,7 +101,9 @@ func Standard(b *bundle.Bundle) Components {
 				continue // its members end all at once (endEvents)
 			}
 			in := etcd.MembershipInput{Cluster: w.Cluster, Etcd: e, Hosts: every, Left: namesOf(w.Leaving), Well: func(host string) []plan.Condition { return after(host, etcd.StepOf(e)) }}
-			if !e.Events() { // no API server asks only the member beside it for events
+			if e.Events() { // no API server asks only the member beside it for events
+				in.Unasked = eventsUnasked(w)
+			} else {
 				in.Stopped, in.Unasked = stopped, unasked(w)
 			}
 			m := etcd.Members(in)
@@ -122,7 +124,7 @@ func Standard(b *bundle.Bundle) Components {
 			if slices.Contains(members.Of, plan.StepID{Host: host, Name: etcd.Step}) {
 				conditions = append(conditions, after(host, etcd.Step)...) // it asks the member beside it
 			}
-			conditions = append(conditions, beforeEvents(w, host)...)
+			conditions = append(conditions, beforeEvents(w, host, ofEvents)...)
 			if w.Cluster.HasMember(*w.Cluster.Host(host)) {
 				return append(conditions, membership.Votes(host)...)
 			}
