@@ -305,7 +305,7 @@ func problems(in Input) []plan.Problem {
 		}
 		name, has, found := f.InterfaceOf(a)
 		if !in.Cluster.Holder(h) {
-			if found {
+			if found && !(f.Ways.Address && has.Bits() == a.BitLen()) { // a keepalived of ours lets it go when it ends
 				blocks(h.Name, another+"; or take it away there, if it is left from before", "it has the address %s on %s, which the file gives to hosts with the role %s", a, name, in.Cluster.Endpoint.Keepalived.Role)
 			}
 			continue

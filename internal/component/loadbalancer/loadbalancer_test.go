@@ -66,6 +66,12 @@ func on(addresses ...string) facts.Host {
 	return facts.Host{Interfaces: []facts.Interface{i}}
 }
 
+// holding is a host with a keepalived of ours.
+func holding(f facts.Host) facts.Host {
+	f.Ways = facts.Ways{Balancer: true, Address: true}
+	return f
+}
+
 const (
 	onControlPlanes = hosts + "endpoint: {kind: keepalived, address: 10.0.0.10}\n"
 	onBalancers     = hosts + `- {name: lb1, address: 10.0.0.5, roles: [loadbalancer]}
@@ -203,6 +209,9 @@ func TestProblems(t *testing.T) {
 			[]string{"cp1: it has the address 10.0.0.10 as one of its own (10.0.0.10/24 on eth0)"}},
 		{"another host's", onControlPlanes, map[string]facts.Host{"w2": on("10.0.0.22/24", "10.0.0.10/32")},
 			[]string{"w2: it has the address 10.0.0.10 on eth0, which the file gives to hosts with the role control-plane"}},
+		{"held by one that held it before", onBalancers, map[string]facts.Host{"cp1": holding(on("10.0.0.11/24", "10.0.0.10/32"))}, nil},
+		{"a host's own that held it before", onBalancers, map[string]facts.Host{"cp1": holding(on("10.0.0.11/24", "10.0.0.10/24"))},
+			[]string{"cp1: it has the address 10.0.0.10 on eth0, which the file gives to hosts with the role loadbalancer"}},
 		{"no address of its family", hosts + "endpoint: {kind: keepalived, address: \"fd00::10\"}\n", map[string]facts.Host{"cp1": on("10.0.0.11/24")},
 			[]string{"cp1: it has no address of the family of fd00::10"}},
 	} {
