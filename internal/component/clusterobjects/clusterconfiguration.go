@@ -3,7 +3,6 @@ package clusterobjects
 import (
 	"fmt"
 	"maps"
-	"net"
 	"path"
 	"slices"
 	"strings"
@@ -84,8 +83,9 @@ func etcd(in Input) map[string]any {
 	c := in.Cluster
 	if !slices.ContainsFunc(c.With(v1alpha1.ControlPlane), c.HasMember) {
 		var endpoints []string
-		for _, h := range c.EtcdHosts() {
-			endpoints = append(endpoints, "https://"+net.JoinHostPort(cluster.NodeAddress(h), "2379"))
+		e := c.MainEtcd()
+		for _, h := range e.Hosts {
+			endpoints = append(endpoints, e.ClientURL(h))
 		}
 		return map[string]any{"external": map[string]any{
 			"endpoints": endpoints, "caFile": resource.PKIDir + "/etcd/ca.crt",

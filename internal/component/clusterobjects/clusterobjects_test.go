@@ -70,6 +70,7 @@ addons: {coreDNS: {disabled: true}}
 	// Control planes are no nodes, and members of etcd are elsewhere: kubeadm has to know where.
 	apart := input(load(t, `- {name: e1, address: 10.0.0.31, internalAddresses: [10.0.0.31, "fd00::31"], roles: [etcd]}
 controlPlane: {standalone: true}
+etcd: {clientPort: 4001}
 `))
 
 	for name, in := range map[string]Input{"standard": standard, "special": special, "apart": apart} {

@@ -63,9 +63,6 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		"etcd-certfile":                      pki + "/apiserver-etcd-client.crt",
 		"etcd-keyfile":                       pki + "/apiserver-etcd-client.key",
 	}
-	if e := c.EventsEtcd(); len(e.Hosts) > 0 {
-		flags["etcd-servers-overrides"] = "/events#" + strings.Join(serversOf(e, h), ";")
-	}
 	if _, structured := c.Cluster.APIServer.ExtraArgs["authorization-config"]; !structured {
 		flags["authorization-mode"] = "Node,RBAC"
 	}
@@ -83,6 +80,10 @@ func ownAPIServerFlags(c *cluster.Cluster) map[string]string {
 	if c.ControlPlane.Standalone {
 		// There is no kube-proxy on its host: it asks aggregated API servers at the addresses of their Pods, which are those of their hosts.
 		flags["enable-aggregator-routing"] = "true"
+	}
+	if e := c.EventsEtcd(); len(e.Hosts) > 0 {
+		// All of its members, in the order of the file: an API server that is started is to come up when the one beside it is gone, and kubeadm gives all hosts the same.
+		flags["etcd-servers-overrides"] = "/events#" + strings.Join(serversOf(e, v1alpha1.Host{}), ";")
 	}
 	if !c.Audit.Disabled {
 		maps.Copy(flags, auditFlags(c))
@@ -102,7 +103,7 @@ func etcdServers(c *cluster.Cluster, h v1alpha1.Host) []string {
 	return serversOf(e, h)
 }
 
-// serversOf are all members of an etcd, that of the host itself first. Events are asked for at all of them: an API server that is started is to come up when the one beside it is gone.
+// serversOf are all members of an etcd, that of the host itself first.
 func serversOf(e cluster.EtcdCluster, h v1alpha1.Host) []string {
 	var list []string
 	for _, m := range e.Hosts {

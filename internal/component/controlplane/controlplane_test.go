@@ -182,6 +182,8 @@ func TestPrograms(t *testing.T) {
 			controllerManager: "node-cidr-mask-size +"}},
 		{"little", "audit: {disabled: true}\nencryption: {provider: none}\ncloudProvider: external\ncertificates: {validity: 720h}\n", map[string]string{
 			apiServer: "authentication-config kubelet-certificate-authority + authentication", controllerManager: "cloud-provider cluster-signing-duration node-cidr-mask-size +"}},
+		{"events apart", "audit: {disabled: true}\nencryption: {provider: none}\netcd: {events: {hosts: [cp1]}}\n", map[string]string{
+			apiServer: "authentication-config etcd-servers-overrides kubelet-certificate-authority + authentication", controllerManager: "node-cidr-mask-size +"}},
 	} {
 		got := map[string]string{}
 		model := load(t, hosts, c.more)
