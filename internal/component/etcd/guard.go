@@ -116,14 +116,17 @@ func (g guard) living() []plan.Problem {
 			Message: fmt.Sprintf("the cluster's etcd lives on %s, which left the cluster file, and none of the hosts in the file is a member that has a quorum", g.elsewhere()),
 			Remedy:  "Leave at least one of its members in the file until the others have come"}}
 	}
+	for _, name := range g.places() {
+		if e := g.hosts[name].Kubernetes.EtcdOf(g.etcd.Name); g.movesData(e) {
+			problems = append(problems, plan.Problem{Host: name, Blocks: true,
+				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", e.DataDir, g.etcd.DataDir),
+				Remedy:  "Say " + g.etcd.Field + ".dataDir: " + e.DataDir})
+		}
+	}
 	for _, h := range g.members {
 		f, answered := g.hosts[h.Name]
-		has := f.Kubernetes.EtcdOf(g.etcd.Name).DataDir
 		switch {
-		case f.Kubernetes.EtcdOf(g.etcd.Name).Data && has != "" && has != g.etcd.DataDir:
-			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
-				Message: fmt.Sprintf("its etcd member has its data in %s, and the file says %s: a member that starts there is made of nothing", has, g.etcd.DataDir),
-				Remedy:  "Say " + g.etcd.Field + ".dataDir: " + has})
+		case g.movesData(f.Kubernetes.EtcdOf(g.etcd.Name)): // it is said
 		case !answered || f.Kubernetes.EtcdOf(g.etcd.Name).Log || speaker != "":
 		case f.Kubernetes.FormedOf(g.etcd.Name) || slices.Contains(g.initial(), h.Name):
 			problems = append(problems, plan.Problem{Host: h.Name, Blocks: true,
@@ -136,6 +139,25 @@ func (g guard) living() []plan.Problem {
 		}
 	}
 	return problems
+}
+
+// places are all hosts that can have a member: those that shall, in the order of the file, and all others that answered, by name: members move away from those.
+func (g guard) places() []string {
+	var list []string
+	for _, h := range g.members {
+		list = append(list, h.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.hosts)) {
+		if !g.etcd.Carries(name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// movesData says whether the data of a member is elsewhere than the file says.
+func (g guard) movesData(e facts.Etcd) bool {
+	return e.Data && e.DataDir != "" && e.DataDir != g.etcd.DataDir
 }
 
 // ports says which ports of members that live the file would change. Others find a member where it said that it is when it came, and API servers ask it where their own flags say: both would
@@ -151,12 +173,12 @@ func (g guard) ports() []plan.Problem {
 		{"peerPort", g.etcd.PeerPort, func(e facts.Etcd) string { return e.PeerURL }},
 	} {
 		has, on, same := "", "", false
-		for _, h := range g.members {
-			e := g.hosts[h.Name].Kubernetes.EtcdOf(g.etcd.Name)
+		for _, name := range g.places() {
+			e := g.hosts[name].Kubernetes.EtcdOf(g.etcd.Name)
 			is := portOf(p.is(e))
 			same = same || is == strconv.Itoa(p.want)
 			if is != "" && e.Log && on == "" {
-				has, on = is, h.Name
+				has, on = is, name
 			}
 		}
 		if on != "" && !same {

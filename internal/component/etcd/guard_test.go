@@ -140,6 +140,42 @@ func TestGuardOfPorts(t *testing.T) {
 	}
 }
 
+// Members that move to other hosts in the same edit have their ports and their data, too: new ones would look for them elsewhere, and what ends there would be looked for elsewhere.
+func TestGuardOfMembersThatMove(t *testing.T) {
+	const moved = `
+- {name: cp1, address: 10.0.0.11, roles: [control-plane]}
+- {name: e1, address: 10.0.0.31, roles: [etcd]}
+- {name: e2, address: 10.0.0.32, roles: [etcd]}
+- {name: e3, address: 10.0.0.33, roles: [etcd]}
+`
+	is := host("authority", "manifest", "data", "formed")
+	is.Kubernetes.Etcd = facts.Etcd{Data: true, Log: true, DataDir: "/var/lib/etcd", ClientURL: "https://10.0.0.11:2379", PeerURL: "https://10.0.0.11:2380", ID: "1", Quorum: true,
+		Members: []facts.EtcdMember{{ID: "1", Name: "cp1", PeerURLs: []string{"https://10.0.0.11:2380"}}}}
+	left := is // it is not in the file any more
+	left.Kubernetes.Etcd.ID, left.Kubernetes.Etcd.Members = "", nil
+	for _, c := range []struct {
+		file string
+		want []string // "host: message" of what blocks; part of it
+	}{
+		{"", nil},
+		{"etcd: {clientPort: 4001}\n", []string{": etcd.clientPort cannot be changed on a cluster that lives: it has 2379 (cp1), and the file says 4001"}},
+		{"etcd: {peerPort: 7001}\n", []string{": etcd.peerPort cannot be changed on a cluster that lives: it has 2380 (cp1), and the file says 7001"}},
+		{"etcd: {dataDir: /data/etcd}\n", []string{"cp1: its etcd member has its data in /var/lib/etcd, and the file says /data/etcd", "cp2: its etcd member has its data in /var/lib/etcd"}},
+	} {
+		cl := load(t, moved, c.file)
+		problems := Guard(cl, cl.MainEtcd(), map[string]facts.Host{"cp1": is, "cp2": left, "e1": {}, "e2": {}, "e3": {}})
+		if len(problems) != len(c.want) {
+			t.Errorf("%q: problems are\n%s\nwant %q", c.file, text(problems), c.want)
+			continue
+		}
+		for i, p := range problems {
+			if !p.Blocks || !strings.HasPrefix(p.Host+": "+p.Message, c.want[i]) {
+				t.Errorf("%q: problem is\n%s\nwant %s", c.file, text(problems[i:i+1]), c.want[i])
+			}
+		}
+	}
+}
+
 // Without a quorum it is said from which host the cluster can be made again, if there is one.
 func TestGuardNamesRecovery(t *testing.T) {
 	lives, learner := host("authority", "data", "formed"), host("authority", "data", "formed")
