@@ -102,7 +102,11 @@ const (
 
 // roomDirs are those that the node software fills, on some clusters on file systems of their own. The first that is there has the file system that kubelets look after.
 func (v *surveyed) roomDirs() []string {
-	return []string{"/var/lib/kubelet", "/var/lib", "/var", "/", v.cluster.Runtime.Root, v.cluster.Etcd.DataDir, "/var/log"}
+	dirs := []string{"/var/lib/kubelet", "/var/lib", "/var", "/", v.cluster.Runtime.Root}
+	for _, e := range v.cluster.EtcdClusters() {
+		dirs = append(dirs, e.DataDir)
+	}
+	return append(dirs, "/var/log")
 }
 
 // Check looks at everything that can be known before a change, without locks, and changes nothing. noPlan says why there can be no plan; empty if there can.
@@ -161,21 +165,27 @@ func (v *surveyed) measures(h v1alpha1.Host) []resource.Report {
 		resource.RoomReport{Dirs: v.roomDirs()}, resource.ListenersReport{}, resource.NameServersReport{Servers: v.hosts[h.Name].NameServers, Name: askedName, Limit: nameTime},
 		resource.PathsReport{To: v.others(h)}, resource.ConflictsReport{Own: append(addressesOf(h), v.free(h)...), Wait: arpTime},
 	}
-	if slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name }) {
-		reports = append(reports, v.sync())
+	for _, s := range v.syncs(h) {
+		reports = append(reports, s)
 	}
 	return reports
 }
 
-// sync is what is measured of the disk of a member of etcd: less where the cluster lives, which needs the disk itself.
-func (v *surveyed) sync() resource.SyncReport {
-	r := resource.SyncReport{Dir: v.cluster.Etcd.DataDir, Limit: syncTime}
+// syncs are what is measured of the disks of a host's members of etcd: less where the cluster lives, which needs the disks itself.
+func (v *surveyed) syncs(h v1alpha1.Host) []resource.SyncReport {
+	limit := syncTime
 	for _, f := range v.hosts {
 		if f.Kubernetes.Formed {
-			r.Limit = livingSyncTime
+			limit = livingSyncTime
 		}
 	}
-	return r
+	var list []resource.SyncReport
+	for _, e := range v.cluster.EtcdClusters() {
+		if e.Carries(h.Name) {
+			list = append(list, resource.SyncReport{Dir: e.DataDir, Limit: limit})
+		}
+	}
+	return list
 }
 
 func addressesOf(h v1alpha1.Host) []netip.Addr {

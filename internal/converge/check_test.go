@@ -61,7 +61,11 @@ func newMeasured(t *testing.T) *measured {
 }
 
 func (m *measured) survey() *surveyed {
-	for name := range m.hosts {
+	for _, h := range m.cluster.Hosts {
+		name := h.Name
+		if _, answered := m.hosts[name]; !answered {
+			continue
+		}
 		var f resource.Found
 		add := func(id resource.ID, v any) {
 			if m.failed[name] == id {
@@ -70,7 +74,13 @@ func (m *measured) survey() *surveyed {
 			}
 			f.Add(id, v, nil)
 		}
-		add(m.sync().ID(), m.syncs[name])
+		for _, r := range m.surveyed.syncs(h) {
+			s := m.syncs[name]
+			if later, there := m.syncs[name+r.Dir]; there {
+				s = later
+			}
+			add(r.ID(), s)
+		}
 		add(resource.RoomReport{}.ID(), m.rooms[name])
 		add(resource.ListenersReport{}.ID(), m.listeners[name])
 		add(resource.NameServersReport{}.ID(), m.servers[name])
@@ -207,16 +217,39 @@ func TestSyncOf(t *testing.T) {
 	spec := *m.cluster.Cluster
 	spec.Etcd.DataDir = "/data/etcd"
 	m.cluster = &cluster.Cluster{Cluster: &spec}
-	if got := m.sync(); got.Dir != "/data/etcd" || got.Limit != livingSyncTime {
+	if got := m.surveyed.syncs(m.cluster.Hosts[0]); len(got) != 1 || got[0].Dir != "/data/etcd" || got[0].Limit != livingSyncTime {
 		t.Errorf("on a cluster that lives: %+v", got)
 	}
 	for name := range m.hosts {
 		m.hosts[name] = facts.Host{}
 	}
-	if got := m.sync(); got.Limit != syncTime {
+	if got := m.surveyed.syncs(m.cluster.Hosts[0]); len(got) != 1 || got[0].Limit != syncTime {
 		t.Errorf("before there is a cluster: %+v", got)
 	}
 	if got := m.roomDirs(); !slices.Contains(got, "/data/etcd") || !slices.Contains(got, "/var/lib/containerd") {
+		t.Errorf("room is looked for in %q", got)
+	}
+}
+
+// Members of the etcd for events are measured, too, where their data is.
+func TestDisksOfEvents(t *testing.T) {
+	m := newMeasured(t)
+	spec := *m.cluster.Cluster
+	spec.Etcd.Events = v1alpha1.EtcdEvents{Hosts: []string{"cp1"}, DataDir: "/data/events"}
+	m.cluster = &cluster.Cluster{Cluster: &spec}
+	m.syncs["cp1/data/events"] = measure.Syncs{Dir: "/data", Count: 300, P99: 23 * time.Millisecond}
+	var got []string
+	for _, h := range m.cluster.Hosts {
+		for _, c := range m.survey().disk(h, facts.Host{}) {
+			got = append(got, h.Name+": "+string(c.Outcome)+", "+c.Value)
+		}
+	}
+	fine := string(Pass) + ", 99 % of syncs in /var/lib/etcd take 2.5 ms or less"
+	want := []string{"cp1: " + fine, "cp1: " + string(Warn) + ", 99 % of syncs in /data take 23 ms or less", "cp2: " + fine, "cp3: " + fine}
+	if !slices.Equal(got, want) {
+		t.Errorf("it says %q; want %q", got, want)
+	}
+	if got := m.roomDirs(); !slices.Contains(got, "/data/events") {
 		t.Errorf("room is looked for in %q", got)
 	}
 }

@@ -97,11 +97,10 @@ func (v *surveyed) wanted(h v1alpha1.Host) (m sizing.Machine, known bool) {
 	if err != nil {
 		return m, false
 	}
-	member := slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name })
 	switch {
 	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
 		return s.ControlPlane, true
-	case member:
+	case v.cluster.HasAnyMember(h):
 		return s.Etcd.Machine, true
 	}
 	return m, false
@@ -196,18 +195,24 @@ const (
 )
 
 func (v *surveyed) disk(h v1alpha1.Host, _ facts.Host) []Check {
-	if !slices.ContainsFunc(v.cluster.EtcdHosts(), func(o v1alpha1.Host) bool { return o.Name == h.Name }) {
-		return nil
+	var list []Check
+	for _, r := range v.syncs(h) {
+		list = append(list, v.diskOf(h, r)...)
 	}
+	return list
+}
+
+// diskOf is the disk of one of a host's members.
+func (v *surveyed) diskOf(h v1alpha1.Host, r resource.SyncReport) []Check {
 	var s measure.Syncs
-	if why := v.found[h.Name].Get(v.sync().ID(), &s); why != "" {
+	if why := v.found[h.Name].Get(r.ID(), &s); why != "" {
 		return unfound(why)
 	}
 	value := fmt.Sprintf("99 %% of syncs in %s take %s or less", s.Dir, milliseconds(s.P99))
 	remedy := "Give etcd a disk of its own, an SSD; see what else writes to this one"
 	switch {
 	case s.Count < leastSyncs:
-		return []Check{{Outcome: Fail, Value: value, Worse: float64(syncTime), Message: fmt.Sprintf("in %s its disk took only %d syncs of 2.3 kB in %s: etcd does not work with that", s.Dir, s.Count, v.sync().Limit), Remedy: remedy}}
+		return []Check{{Outcome: Fail, Value: value, Worse: float64(syncTime), Message: fmt.Sprintf("in %s its disk took only %d syncs of 2.3 kB in %s: etcd does not work with that", s.Dir, s.Count, r.Limit), Remedy: remedy}}
 	case s.P99 > brokenSync:
 		return []Check{{Outcome: Fail, Value: value, Message: fmt.Sprintf("%s; etcd wants %s, and loses its leaders at this", value, milliseconds(maxSync)), Remedy: remedy, Worse: float64(s.P99)}}
 	case s.P99 > maxSync:
