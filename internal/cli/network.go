@@ -47,20 +47,10 @@ Nodes that have no range yet are named on standard error, and the exit code is 1
 			if !known {
 				return usageError{fmt.Errorf("--format %q: want %s", format, strings.Join(slices.Sorted(maps.Keys(formats)), ", "))}
 			}
-			in, err := readInput(c, []string{file}, false)
+			nodes, err := f.nodes(c, file, "network routes")
 			if err != nil {
 				return err
 			}
-			w, err := f.open(c, in, "network routes")
-			if err != nil {
-				return err
-			}
-			defer w.Close()
-			nodes, err := w.Nodes(c.Context())
-			if err != nil {
-				return err
-			}
-			w.Close()
 			routes, without := network.Routes(nodes)
 			var out strings.Builder
 			if err := write(&out, routes); err != nil {

@@ -22,20 +22,10 @@ wrong, "kubewright status" says.`,
 		Example: "  kubewright node list\n  kubewright node list --output json | jq -r '.[] | select(.cordoned) | .name'",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			in, err := readInput(c, []string{*file}, false)
+			nodes, err := f.nodes(c, *file, "node list")
 			if err != nil {
 				return err
 			}
-			w, err := f.open(c, in, "node list")
-			if err != nil {
-				return err
-			}
-			defer w.Close()
-			nodes, err := w.Nodes(c.Context())
-			if err != nil {
-				return err
-			}
-			w.Close()
 			return f.answer(c, nodes, true, func(out io.Writer) error { return nodesTable(out, nodes) })
 		},
 	}
@@ -62,4 +52,18 @@ func yesOrNo(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// nodes are those that the cluster has.
+func (f *clusterFlags) nodes(c *cobra.Command, file, doing string) ([]resource.NodeFound, error) {
+	in, err := readInput(c, []string{file}, false)
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.open(c, in, doing)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	return w.Nodes(c.Context())
 }

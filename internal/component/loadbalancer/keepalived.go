@@ -33,17 +33,14 @@ var healthAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(v1alpha1.HealthPo
 // holder is what a host needs besides a balancer to hold the address that wanders.
 func holder(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) []resource.Resource {
 	rules := resource.NewFile(rulesPath, rules(c, h))
-	rulesUnit := resource.NewFile("/etc/systemd/system/"+RulesUnit, rulesService(c))
 	health := resource.NewFile(healthScript, healthText)
 	health.Mode = 0o755
 	config := resource.NewFile(keepalivedPath, keepalivedConfig(c, h, f))
 	unit := resource.NewFile("/etc/systemd/system/"+AddressUnit, addressService(c, h, f))
-	return []resource.Resource{
-		rules, rulesUnit,
-		resource.Unit{Name: RulesUnit, Active: true, Enabled: true, RestartOn: []resource.ID{rulesUnit.ID()}, ReloadOn: []resource.ID{rules.ID()}},
+	return append(resource.NftablesRules(RulesUnit, "Rules for the address of the Kubernetes API that wanders", rules, family(c)+" "+table),
 		health, config, unit,
 		resource.Unit{Name: AddressUnit, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{config.ID()}},
-	}
+	)
 }
 
 // addressOf is the address by which a host takes part: that of its internal ones which is of the family of the one that wanders.
@@ -214,27 +211,6 @@ func family(c *cluster.Cluster) string {
 		return "ip"
 	}
 	return "ip6"
-}
-
-// rulesService loads the rules, and again when nftables.service took them away with all others.
-func rulesService(c *cluster.Cluster) string {
-	return `# Kubewright wrote this, and writes it again when it is changed here: put more beside it with "systemctl edit".
-[Unit]
-Description=Rules for the address of the Kubernetes API that wanders
-After=nftables.service firewalld.service ufw.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f ` + rulesPath + `
-ExecReload=/usr/sbin/nft -f ` + rulesPath + `
-ExecStop=/usr/sbin/nft delete table ` + family(c) + ` ` + table + `
-
-[Install]
-WantedBy=multi-user.target
-`
 }
 
 // addressService is keepalived without what only root may do but for addresses and raw packets, and choosing groups, which it does before each run of the script although it has them already. It is the

@@ -29,8 +29,12 @@ func routedFiles(in Input, h v1alpha1.Host) []resource.Resource {
 		return list
 	}
 	rules := resource.NewFile(masqueradePath, masqueradeRules(in.Cluster))
-	unit := resource.NewFile("/etc/systemd/system/"+masqueradeUnit, masqueradeService(in.Cluster))
-	return append(list, rules, unit, resource.Unit{Name: masqueradeUnit, Active: true, Enabled: true, RestartOn: []resource.ID{unit.ID()}, ReloadOn: []resource.ID{rules.ID()}})
+	var tables []string
+	for _, p := range prefixes(in.Cluster.Network.PodRanges) {
+		family, _ := tableOf(p)
+		tables = append(tables, family+" "+masqueradeTable)
+	}
+	return append(list, resource.NftablesRules(masqueradeUnit, "Rules for what Pods send out of the cluster", rules, tables...)...)
 }
 
 // mtuOf is what the cluster file says, or what the interface has by which a node is reached: nothing is put around what Pods send. It is 0 if it is not known.
@@ -130,31 +134,6 @@ func masqueradeRules(c *cluster.Cluster) string {
 		line("}")
 	}
 	return b.String()
-}
-
-// masqueradeService loads the rules, and again when nftables.service took them away with all others.
-func masqueradeService(c *cluster.Cluster) string {
-	stop := ""
-	for _, p := range prefixes(c.Network.PodRanges) {
-		family, _ := tableOf(p)
-		stop += "ExecStop=-/usr/sbin/nft delete table " + family + " " + masqueradeTable + "\n"
-	}
-	return `# Kubewright wrote this, and writes it again when it is changed here: put more beside it with "systemctl edit".
-[Unit]
-Description=Rules for what Pods send out of the cluster
-After=nftables.service firewalld.service ufw.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f ` + masqueradePath + `
-ExecReload=/usr/sbin/nft -f ` + masqueradePath + `
-` + stop + `
-[Install]
-WantedBy=multi-user.target
-`
 }
 
 // routesWanted says of nodes that come that routers have to know the way to their Pods.
