@@ -96,6 +96,9 @@ func (c *Cluster) setKubernetesDefaults() {
 		e.Events.PeerPort = cmp.Or(e.Events.PeerPort, 2383)
 		e.Events.DataDir = cmp.Or(e.Events.DataDir, "/var/lib/etcd-events")
 	}
+	if e.External.Wanted() {
+		e.External.Prefix = cmp.Or(e.External.Prefix, "/registry")
+	}
 	c.APIServer.Port = cmp.Or(c.APIServer.Port, 6443)
 	if c.Endpoint.Kind == ExternalEndpoint {
 		c.Endpoint.Port = cmp.Or(c.Endpoint.Port, c.APIServer.Port)

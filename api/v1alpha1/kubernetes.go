@@ -148,7 +148,26 @@ type EtcdOptions struct {
 	ExtraArgs map[string]string `json:"extraArgs,omitempty"`
 	// Events is a second cluster of etcd, for events alone, which are most of what large clusters write; none by default. What else is said of etcd holds for it, too.
 	Events EtcdEvents `json:"events,omitempty"`
+	// External is an etcd of your own, which the API uses and Kubewright leaves as it is; by default hosts of this file carry the members. It can be neither asked for nor taken back later.
+	External ExternalEtcd `json:"external,omitempty"`
 }
+
+// ExternalEtcd is an etcd of the user's own.
+type ExternalEtcd struct {
+	// Endpoints are where its members answer clients, as control planes reach them: https://etcd1.example.com:2379. They may change later, if they lead to the same cluster of etcd.
+	Endpoints []string `json:"endpoints,omitempty"`
+	// CA is the file with the certificates of the authority of its servers, in PEM form; relative to the directory of the cluster file, like the others.
+	CA string `json:"ca,omitempty"`
+	// Certificate is the file with the certificate that API servers show to it, in PEM form.
+	Certificate string `json:"certificate,omitempty"`
+	// Key is the file with the key of that certificate, in PEM form. It is put on control planes, and nowhere else.
+	Key string `json:"key,omitempty"`
+	// Prefix is what the names of all that the API stores begin with; /registry by default. Another cluster that uses the same etcd has another one. It cannot be changed later.
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// Wanted says whether there is to be one.
+func (e ExternalEtcd) Wanted() bool { return len(e.Endpoints) > 0 }
 
 // ControlPlaneOptions are those of control planes.
 type ControlPlaneOptions struct {

@@ -172,7 +172,7 @@ func (v *validation) checkHosts(c *Cluster) {
 			v.hosts, v.fields = append(v.hosts, one), append(v.fields, field)
 		}
 	}
-	v.checkMembers(roles, expandAll(c.Etcd.Events.Hosts))
+	v.checkMembers(c, roles)
 	v.checkStandalone(c, roles)
 }
 
@@ -195,7 +195,7 @@ func (h Host) contacts(all SSH) iter.Seq2[string, string] {
 }
 
 // checkMembers checks what roles make sense together.
-func (v *validation) checkMembers(roles map[Role]int, events []string) {
+func (v *validation) checkMembers(c *Cluster, roles map[Role]int) {
 	if len(v.hosts) == 0 || slices.ContainsFunc(v.problems, func(p Problem) bool { return strings.HasPrefix(p.Field, "hosts") }) {
 		return
 	}
@@ -203,11 +203,14 @@ func (v *validation) checkMembers(roles map[Role]int, events []string) {
 		v.say("hosts", "three for high availability, or one", "no host has the role %s", ControlPlane)
 		return
 	}
+	if c.Etcd.External.Wanted() {
+		return // any number of control planes will do
+	}
 	of := Etcd
 	if roles[Etcd] == 0 {
 		of = ControlPlane
 	}
-	members := len(EtcdHosts(v.hosts, events))
+	members := len(EtcdHosts(v.hosts, expandAll(c.Etcd.Events.Hosts)))
 	switch {
 	case members > 7:
 		v.say("hosts", "1, 3, 5 or 7", "%d hosts have the role %s; so many members make etcd slow", members, of)

@@ -70,6 +70,7 @@ func (v *validation) checkNumbers(c *Cluster) {
 }
 
 func (v *validation) checkEtcd(c *Cluster) {
+	v.checkExternalEtcd(c)
 	e := c.Etcd
 	if q, ok := v.quantity("etcd.quota", e.Quota, "a size of 128Mi to 16Gi"); ok && (q.Cmp(resource.MustParse("128Mi")) < 0 || q.Cmp(resource.MustParse("16Gi")) > 0) {
 		v.say("etcd.quota", "128Mi to 16Gi", "%s cannot be meant", e.Quota)

@@ -44,7 +44,8 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 			g.note(err)
 		}
 	}
-	k.Formed, k.EventsFormed = g.there(facts.FormedFile), g.there(facts.EventsFormedFile)
+	k.External, k.EventsFormed = g.there(facts.ExternalFile), g.there(facts.EventsFormedFile)
+	k.Formed = k.External || g.there(facts.FormedFile)
 	names, err := g.env.Files.List(manifests)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
@@ -128,7 +129,7 @@ func serverOf(kubeconfig []byte) string {
 var settings = map[string]map[string]string{
 	"kube-apiserver.yaml": {
 		"service-cluster-ip-range": facts.ServiceRanges, "service-account-issuer": facts.TokenIssuer, "encryption-provider-config": facts.Encryption,
-		"etcd-servers-overrides": facts.EtcdOverrides,
+		"etcd-servers": facts.EtcdServers, "etcd-prefix": facts.EtcdPrefix, "etcd-servers-overrides": facts.EtcdOverrides,
 	},
 	"kube-controller-manager.yaml": {"cluster-cidr": facts.PodRanges},
 }

@@ -58,7 +58,11 @@ func statusTables(s converge.Status) []statusTable {
 		planes.add([]converge.Health{p.APIServer.State, p.ControllerManager.State, p.Scheduler.State}, "%s\t%s\t%s\t%s",
 			p.Host, programState(p.APIServer), programState(p.ControllerManager), programState(p.Scheduler))
 	}
-	tables := []statusTable{nodes, planes, memberTable("ETCD MEMBER", s.Etcd)}
+	members := "ETCD MEMBER"
+	if s.Etcd.External {
+		members = "YOUR ETCD"
+	}
+	tables := []statusTable{nodes, planes, memberTable(members, s.Etcd)}
 	if s.EtcdEvents != nil {
 		tables = append(tables, memberTable("EVENTS MEMBER", *s.EtcdEvents))
 	}

@@ -31,6 +31,8 @@ type Cluster struct {
 	AuditPolicy []byte
 	// Corefile is the content of addons.coreDNS.corefile; nil for Kubewright's own.
 	Corefile []byte
+	// EtcdAccess is how control planes come to an etcd of the user's; empty if there is none.
+	EtcdAccess EtcdAccess
 	// StatisticsPassword is what endpoint.keepalived.statistics wants to be shown; a secret.
 	StatisticsPassword string
 }
@@ -60,10 +62,7 @@ func Load(ctx context.Context, spec *v1alpha1.Cluster, dir string) (*Cluster, er
 	for i, r := range spec.Registries {
 		loaded := Registry{Registry: r}
 		if r.CA != "" {
-			content, err := readFile(dir, r.CA)
-			if err == nil && !bytes.Contains(content, []byte("-----BEGIN CERTIFICATE-----")) {
-				err = fmt.Errorf("%s holds no certificate in PEM form", r.CA)
-			}
+			content, err := readCertificates(dir, r.CA)
 			if err != nil {
 				wrong = append(wrong, fmt.Errorf("registries[%d].ca: %w", i, err))
 			}
@@ -86,6 +85,11 @@ func Load(ctx context.Context, spec *v1alpha1.Cluster, dir string) (*Cluster, er
 		c.Files = append(c.Files, File{f, content})
 	}
 	var err error
+	if spec.Etcd.External.Wanted() {
+		if c.EtcdAccess, err = readEtcdAccess(dir, spec.Etcd.External); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	if s := spec.Endpoint.Keepalived.Statistics; s.Wanted() {
 		if c.StatisticsPassword, err = password(ctx, s.Credentials, dir); err != nil {
 			wrong = append(wrong, fmt.Errorf("endpoint.keepalived.statistics.credentials: %w", err))
@@ -114,6 +118,15 @@ func readFile(dir, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes; want at most %d", path, i.Size(), MaxFile)
 	}
 	return os.ReadFile(path)
+}
+
+// readCertificates reads a file of certificates.
+func readCertificates(dir, name string) ([]byte, error) {
+	content, err := readFile(dir, name)
+	if err == nil && !bytes.Contains(content, []byte("-----BEGIN CERTIFICATE-----")) {
+		err = fmt.Errorf("%s holds no certificate in PEM form", name)
+	}
+	return content, err
 }
 
 // readAuditPolicy reads a policy of audit logs, if one is named. API servers don't start with one that is none, or that has no rules
@@ -228,8 +241,11 @@ func (c *Cluster) With(role v1alpha1.Role) []v1alpha1.Host {
 	return hosts
 }
 
-// EtcdHosts carry members of the main etcd: those with the role, or all control planes if none has it.
+// EtcdHosts carry members of the main etcd: those with the role, or all control planes if none has it; no host, if it is the user's own.
 func (c *Cluster) EtcdHosts() []v1alpha1.Host {
+	if c.Etcd.External.Wanted() {
+		return nil
+	}
 	return v1alpha1.EtcdHosts(c.Hosts, c.Etcd.Events.Hosts)
 }
 

@@ -41,7 +41,7 @@ type EtcdCluster struct {
 	Field string
 }
 
-// MainEtcd is the cluster of etcd that holds what the API stores.
+// MainEtcd is the cluster of etcd that holds what the API stores; without hosts if that is the user's own.
 func (c *Cluster) MainEtcd() EtcdCluster {
 	e := c.Etcd
 	return EtcdCluster{Name: facts.MainEtcd, Hosts: c.EtcdHosts(), ClientPort: e.ClientPort, PeerPort: e.PeerPort, MetricsPort: v1alpha1.EtcdMetricsPort, DataDir: e.DataDir, Field: "etcd"}
@@ -59,13 +59,9 @@ func (c *Cluster) EventsEtcd() EtcdCluster {
 	return all
 }
 
-// EtcdClusters are those that there are to be, the main one first.
+// EtcdClusters are those that hosts carry members of, the main one first.
 func (c *Cluster) EtcdClusters() []EtcdCluster {
-	all := []EtcdCluster{c.MainEtcd()}
-	if c.Etcd.Events.Wanted() {
-		all = append(all, c.EventsEtcd())
-	}
-	return all
+	return slices.DeleteFunc([]EtcdCluster{c.MainEtcd(), c.EventsEtcd()}, func(e EtcdCluster) bool { return len(e.Hosts) == 0 })
 }
 
 // Events says that it is the one for events.

@@ -29,11 +29,16 @@ func (v *seen) findings(s Status) []Finding {
 	if v.known() {
 		_, problems := identify(v.cluster, v.hosts, "")
 		f.problems(problems)
+		f.problems(etcd.ExternalGuard(v.cluster, v.hosts))
 		for _, e := range v.cluster.EtcdClusters() {
 			f.problems(etcd.Guard(v.cluster, e, v.hosts))
 		}
 	}
-	v.ofEtcd(f, s.Etcd)
+	if s.Etcd.External {
+		ofExternalEtcd(f, s.Etcd)
+	} else {
+		v.ofEtcd(f, s.Etcd)
+	}
 	if s.EtcdEvents != nil {
 		v.ofEvents(f, *s.EtcdEvents)
 	}
@@ -147,6 +152,30 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 		default:
 			f.wrong("", "etcd has the alarm "+a, "CORRUPT says that members differ: replace the one that does, and restore from a snapshot if most do")
 		}
+	}
+}
+
+// ofExternalEtcd is about an etcd of the user's, which Kubewright repairs nothing of.
+func ofExternalEtcd(f *found, e EtcdStatus) {
+	switch e.Quorum {
+	case Wrong:
+		f.wrong("", "etcd: "+e.Text()+". Until then the API changes nothing, and may not answer", "Bring it back where it runs, or the way of control planes to it; etcd.external in the cluster file says where it is")
+	case NotKnown:
+		f.wrong("", "etcd: "+e.Text(), "Bring the control planes back that do not answer")
+	}
+	for _, m := range e.Members {
+		switch {
+		case m.State == Wrong && e.Quorum == Well:
+			f.wrong("", fmt.Sprintf("your etcd does not answer at %s, %s", m.Host, m.Why), "Bring it back where it runs, or the way to it; API servers ask the others meanwhile")
+		case m.State == Wrong:
+			f.wrong("", fmt.Sprintf("your etcd does not answer at %s, %s", m.Host, m.Why), "See what it says where it runs")
+		case m.Quota > 0 && m.Size > m.Quota/10*8:
+			f.warn("", fmt.Sprintf("the database of your etcd has %d%% of the size at %s at which it takes no more writes", m.Size*100/m.Quota, m.Host),
+				"See what fills it; \"etcdctl defrag\" gives room back; its own --quota-backend-bytes is the limit")
+		}
+	}
+	for _, a := range e.Alarms {
+		f.wrong("", "your etcd has the alarm "+a, "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does")
 	}
 }
 

@@ -67,7 +67,7 @@ func manyLeave(c *cluster.Cluster, hosts map[string]facts.Host, forget []string,
 		p.Message += fmt.Sprintf("; not counted: %d that do not answer", silent)
 	}
 	p.Message += "): most likely it is not the right file, or not all of it"
-	if mostPlanes {
+	if mostPlanes && !c.Etcd.External.Wanted() {
 		n := len(c.EtcdHosts())
 		p.Loss += fmt.Sprintf("; %d of %d members of etcd may fail then without the API stopping", (n-1)/2, n)
 	}

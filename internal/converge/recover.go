@@ -147,6 +147,10 @@ func (s *Session) recovery(b *bundle.Bundle, name, host string) (etcd.RecoveryIn
 	leavers := s.leavers(id)
 	every := everyHost(Wish{Cluster: c, Hosts: hosts, Leaving: leavers})
 	of := c.MainEtcd()
+	if c.Etcd.External.Wanted() {
+		return etcd.RecoveryInput{}, EtcdRecovery{}, errors.New("the etcd is your own (etcd.external): it is recovered where it runs, and API servers go on when it answers; " +
+			"https://etcd.io/docs/v3.6/op-guide/recovery/ says how")
+	}
 	if name == facts.EventsEtcd {
 		if of = c.EventsEtcd(); len(of.Hosts) == 0 {
 			return etcd.RecoveryInput{}, EtcdRecovery{}, errors.New("the cluster file has no etcd for events (etcd.events), so there is none to recover")

@@ -144,6 +144,12 @@ func NamedFiles(spec *v1alpha1.Cluster) []NamedFile {
 	for i, f := range spec.Files {
 		list = append(list, NamedFile{fmt.Sprintf("files[%d].source", i), f.Source, havers(f) + " have it as " + f.Path})
 	}
+	if e := spec.Etcd.External; e.Wanted() {
+		const dir = resource.ExternalEtcdDir
+		for _, f := range []struct{ field, path, copied string }{{"ca", e.CA, "ca.crt"}, {"certificate", e.Certificate, "client.crt"}, {"key", e.Key, "client.key"}} {
+			list = append(list, NamedFile{"etcd.external." + f.field, f.path, "control planes have it as " + dir + "/" + f.copied})
+		}
+	}
 	if spec.Audit.Policy != "" {
 		list = append(list, NamedFile{"audit.policy", spec.Audit.Policy, "control planes have it as " + controlplane.AuditPolicyFile})
 	}

@@ -119,7 +119,11 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.Problems = s.overrule(append(in.Problems, problems...))
+	ofEtcd, err := s.externalEtcd(ctx, complete(s.o.Cluster, hosts), hosts)
+	if err != nil {
+		return nil, err
+	}
+	in.Problems = s.overrule(slices.Concat(in.Problems, problems, ofEtcd))
 	s.blobs.take(in.Steps)
 	s.keys.take(in.Steps)
 	byHost := map[string][]plan.Step{}

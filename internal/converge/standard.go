@@ -40,6 +40,7 @@ func Standard(b *bundle.Bundle) Components {
 		for _, e := range w.Cluster.EtcdClusters() {
 			all.add(nil, etcd.Guard(w.Cluster, e, every))
 		}
+		all.add(nil, etcd.ExternalGuard(w.Cluster, every))
 		all.add(nil, moveEvents(w))
 		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
 		all.add(nil, kubelet.Guard(w.Cluster, w.Hosts))
@@ -116,8 +117,16 @@ func Standard(b *bundle.Bundle) Components {
 		membership, ofEvents := memberships[facts.MainEtcd], memberships[facts.EventsEtcd]
 		all.add(endEvents(w, every, ofEvents), nil)
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
+		answers := plan.Condition{Name: "an API server answers", AtLeast: 1, Of: steps(w, w.Cluster.With(v1alpha1.ControlPlane), controlplane.Step)}
+		answering := []plan.Condition{answers}
+		all.add(etcd.ExternalSteps(etcd.ExternalInput{Cluster: w.Cluster, Hosts: w.Hosts, After: func(host string) []plan.Condition { return after(host, authority.Step) }, Served: answering}), nil)
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {
-			conditions := append(carried(w, host), placed, members)
+			conditions := append(carried(w, host), placed)
+			if w.Cluster.Etcd.External.Wanted() {
+				conditions = append(conditions, after(host, etcd.Step)...)
+			} else {
+				conditions = append(conditions, members)
+			}
 			if w.Cluster.Holder(*w.Cluster.Host(host)) {
 				conditions = append(conditions, after(host, loadbalancer.Step)...) // it may have a balancer yet that has the port of the API
 			}
@@ -133,8 +142,6 @@ func Standard(b *bundle.Bundle) Components {
 			}
 			return conditions
 		}}))
-		answers := plan.Condition{Name: "an API server answers", AtLeast: 1, Of: steps(w, w.Cluster.With(v1alpha1.ControlPlane), controlplane.Step)}
-		answering := []plan.Condition{answers}
 
 		configuration, err := kubelet.Configuration(w.Cluster)
 		if err != nil {

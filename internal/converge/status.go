@@ -110,7 +110,9 @@ type ProgramStatus struct {
 
 // EtcdStatus is how etcd is.
 type EtcdStatus struct {
-	Members []MemberStatus `json:"members"`
+	// External says that it is the user's own: members are what answers at its endpoints, and have no host of the cluster.
+	External bool           `json:"external,omitempty"`
+	Members  []MemberStatus `json:"members"`
 	// Quorum is well if etcd takes writes, and wrong if it cannot.
 	Quorum Health `json:"quorum"`
 	// Voters are members that count, Healthy those of them that are known to be well, MayFail how many of these may fail before there is no quorum.
@@ -121,9 +123,9 @@ type EtcdStatus struct {
 	Alarms []string `json:"alarms,omitempty"`
 }
 
-// MemberStatus is how the member of a host is.
+// MemberStatus is how the member of a host is, or the one at an endpoint of the user's etcd.
 type MemberStatus struct {
-	Host    string `json:"host"`
+	Host    string `json:"host"` // or the endpoint
 	State   Health `json:"state"`
 	Why     string `json:"why,omitempty"`
 	ID      string `json:"id,omitempty"`
@@ -259,6 +261,9 @@ func reportsOf(c *cluster.Cluster, h v1alpha1.Host) (reports []resource.Report, 
 		if e.Carries(h.Name) {
 			reports = append(reports, etcd.Report(e, h))
 		}
+	}
+	if c.Etcd.External.Wanted() && slices.Contains(h.Roles, v1alpha1.ControlPlane) {
+		reports = append(reports, etcd.ExternalReport(c))
 	}
 	if carries(c.Keepers()) {
 		reports = append(reports, resource.StaticPodsReport{Socket: runtime.Endpoint(c)})

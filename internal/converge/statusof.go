@@ -23,7 +23,11 @@ func (v *seen) status() Status {
 	s := Status{Cluster: v.cluster.Name, Time: v.now.UTC().Truncate(time.Second), Findings: []Finding{}, Certificates: []CertificateStatus{}, Requests: []resource.RequestFound{}}
 	s.ControlPlanes = v.controlPlanes()
 	s.Nodes = v.nodes()
-	s.Etcd = v.etcd(v.cluster.MainEtcd())
+	if v.cluster.Etcd.External.Wanted() {
+		s.Etcd = v.externalEtcd()
+	} else {
+		s.Etcd = v.etcd(v.cluster.MainEtcd())
+	}
 	if e := v.cluster.EventsEtcd(); len(e.Hosts) > 0 {
 		s.EtcdEvents = new(v.etcd(e))
 	}
@@ -194,6 +198,51 @@ func (v *seen) etcd(e cluster.EtcdCluster) EtcdStatus {
 	return s
 }
 
+// externalEtcd is how the user's own etcd is, as control planes find it: one that some of them do not reach is not well, whatever it says to others.
+func (v *seen) externalEtcd() EtcdStatus {
+	endpoints := v.cluster.Etcd.External.Endpoints
+	s := EtcdStatus{External: true, Members: []MemberStatus{}, Quorum: NotKnown, Voters: len(endpoints)}
+	said, unwell, nobody := map[string]etcd.Server{}, map[string][]string{}, ""
+	for _, h := range v.cluster.With(v1alpha1.ControlPlane) {
+		var servers []etcd.Server
+		why := v.silence(h.Name)
+		if why == "" {
+			why = v.found[h.Name].Get(etcdcomponent.ExternalReport(v.cluster).ID(), &servers)
+		}
+		if why != "" {
+			nobody = h.Name + ": " + why
+		}
+		for _, one := range servers {
+			if known, is := said[one.URL]; !is || known.ID == "" || known.Unwell != "" && one.ID != "" {
+				said[one.URL] = one
+			}
+			if one.Unwell != "" {
+				unwell[one.URL] = append(unwell[one.URL], h.Name+": "+one.Unwell)
+			} else {
+				s.Quorum = Well
+			}
+			s.Alarms = slices.Compact(slices.Sorted(slices.Values(append(s.Alarms, one.Alarms...))))
+		}
+	}
+	for _, url := range endpoints {
+		one, is := said[url]
+		m := MemberStatus{Host: url, State: Well, ID: one.ID, Version: one.Version, Leader: one.ID != "" && one.ID == one.Leader, Size: one.Size, Quota: one.Quota}
+		switch {
+		case !is:
+			m.State, m.Why = NotKnown, nobody
+		case len(unwell[url]) > 0:
+			m.State, m.Why = Wrong, "asked from "+strings.Join(unwell[url], "; from ")
+		default:
+			s.Healthy++
+		}
+		s.Members = append(s.Members, m)
+	}
+	if s.Quorum != Well && len(said) == len(endpoints) {
+		s.Quorum = Wrong
+	}
+	return s
+}
+
 func count[T any](list []T, is func(T) bool) int {
 	n := 0
 	for _, one := range list {
@@ -206,6 +255,16 @@ func count[T any](list []T, is func(T) bool) int {
 
 // Text is how etcd is, in a sentence: "3 of 3 members are well; 1 may fail".
 func (e EtcdStatus) Text() string {
+	if e.External { // how many members there are besides, and how many may fail, is the user's to know
+		known := fmt.Sprintf("your own; %d of %d endpoints answer all control planes", e.Healthy, e.Voters)
+		switch e.Quorum {
+		case Wrong:
+			return known + ", and none that has a quorum with it"
+		case NotKnown:
+			return known + ", and of the others nothing is known"
+		}
+		return known
+	}
 	unknown := count(e.Members, func(m MemberStatus) bool { return m.State == NotKnown })
 	known := fmt.Sprintf("%d of %d members are well", e.Healthy, e.Voters)
 	if unknown > 0 {

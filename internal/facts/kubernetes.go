@@ -11,8 +11,10 @@ type Kubernetes struct {
 	Events Etcd `json:"events,omitzero"`
 	// EventsFormed is Formed of that one (EventsFormedFile).
 	EventsFormed bool `json:"eventsFormed,omitempty"`
-	// Formed says that it remembers the etcd cluster to have been whole once (FormedFile): no member may be made of nothing any more.
+	// Formed says that it remembers the etcd cluster to have been whole once (FormedFile): no member may be made of nothing any more. Or see External.
 	Formed bool `json:"formed,omitempty"`
+	// External says that it remembers the cluster to use an etcd of the user's (ExternalFile); Formed is true then, too.
+	External bool `json:"external,omitempty"`
 	// Manifests are the static Pods that it shall run, by file name, with their images: {"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}.
 	Manifests map[string]string `json:"manifests,omitempty"`
 	// Settings are what its programs were started with that a cluster is born with, by the names below; those that have none are left out.
@@ -31,8 +33,9 @@ const (
 	EventsEtcd = "etcd-events"
 )
 
-// FormedFile and EventsFormedFile are where a machine remembers that a cluster of etcd was whole once.
+// FormedFile and EventsFormedFile are where a machine remembers that a cluster of etcd was whole once, and ExternalFile is where it does that the API answered which uses one of the user's.
 const (
+	ExternalFile     = "/var/lib/kubewright/etcd-external"
 	FormedFile       = "/var/lib/kubewright/etcd-formed"
 	EventsFormedFile = "/var/lib/kubewright/etcd-events-formed"
 )
@@ -104,6 +107,8 @@ const (
 	PodRanges     = "pod ranges"     // of the controller manager, likewise
 	TokenIssuer   = "token issuer"   // of the API server
 	Encryption    = "encryption"     // the file that says how the API server encrypts what it stores
+	EtcdServers   = "etcd servers"   // of the API server, with commas between
+	EtcdPrefix    = "etcd prefix"    // of the API server: what the names of all begin with that it stores
 	EtcdOverrides = "etcd overrides" // of the API server: what it stores in another etcd
 	Endpoint      = "endpoint"       // the address that kubeconfigs of administrators have: "https://api.prod.internal:6443"
 )

@@ -133,6 +133,8 @@ func DecodeProbe(e Encoded) (Probe, error) {
 		return decode[HTTPAnswers](e)
 	case "static-pod":
 		return decode[StaticPodRuns](e)
+	case "external-etcd-answers":
+		return decode[ExternalEtcdAnswers](e)
 	}
 	return nil, fmt.Errorf("probe of kind %q: this agent knows none", e.Kind)
 }

@@ -25,6 +25,8 @@ func DecodeReport(e Encoded) (Report, error) {
 		return decode[CertificatesReport](e)
 	case "etcd-member":
 		return decode[EtcdReport](e)
+	case "external-etcd":
+		return decode[ExternalEtcdReport](e)
 	case "static-pods":
 		return decode[StaticPodsReport](e)
 	case "nodes":

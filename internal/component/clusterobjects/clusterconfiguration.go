@@ -81,6 +81,10 @@ func clusterConfiguration(in Input) (string, error) {
 // etcd is what kubeadm knows of it: how the member beside an API server runs or, where no control plane carries one, how those on other hosts are asked.
 func etcd(in Input) map[string]any {
 	c := in.Cluster
+	if e := c.Etcd.External; e.Wanted() {
+		const dir = resource.ExternalEtcdDir
+		return map[string]any{"external": map[string]any{"endpoints": e.Endpoints, "caFile": dir + "/ca.crt", "certFile": dir + "/client.crt", "keyFile": dir + "/client.key"}}
+	}
 	if !slices.ContainsFunc(c.With(v1alpha1.ControlPlane), c.HasMember) {
 		var endpoints []string
 		e := c.MainEtcd()

@@ -58,11 +58,8 @@ func apiServerFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
 		"requestheader-allowed-names":        "front-proxy-client",
 		"proxy-client-cert-file":             pki + "/front-proxy-client.crt",
 		"proxy-client-key-file":              pki + "/front-proxy-client.key",
-		"etcd-servers":                       strings.Join(etcdServers(c, h), ","),
-		"etcd-cafile":                        pki + "/etcd/ca.crt",
-		"etcd-certfile":                      pki + "/apiserver-etcd-client.crt",
-		"etcd-keyfile":                       pki + "/apiserver-etcd-client.key",
 	}
+	maps.Copy(flags, etcdFlags(c, h))
 	if _, structured := c.Cluster.APIServer.ExtraArgs["authorization-config"]; !structured {
 		flags["authorization-mode"] = "Node,RBAC"
 	}
@@ -92,6 +89,20 @@ func ownAPIServerFlags(c *cluster.Cluster) map[string]string {
 		flags["encryption-provider-config"] = encryptionFile
 	}
 	return flags
+}
+
+// etcdFlags say where its data is, and how it comes to it.
+func etcdFlags(c *cluster.Cluster, h v1alpha1.Host) map[string]string {
+	if e := c.Etcd.External; e.Wanted() {
+		const dir = resource.ExternalEtcdDir
+		return map[string]string{
+			"etcd-servers": strings.Join(e.Endpoints, ","), "etcd-prefix": e.Prefix, "etcd-cafile": dir + "/ca.crt", "etcd-certfile": dir + "/client.crt", "etcd-keyfile": dir + "/client.key",
+		}
+	}
+	return map[string]string{
+		"etcd-servers": strings.Join(etcdServers(c, h), ","), "etcd-cafile": resource.PKIDir + "/etcd/ca.crt",
+		"etcd-certfile": resource.PKIDir + "/apiserver-etcd-client.crt", "etcd-keyfile": resource.PKIDir + "/apiserver-etcd-client.key",
+	}
 }
 
 // etcdServers is the member on the host itself, as kubeadm has it, or all of them where there is none.

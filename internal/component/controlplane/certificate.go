@@ -20,6 +20,9 @@ func certificates(c *cluster.Cluster, h v1alpha1.Host) []resource.Resource {
 		{"front-proxy-client", pki.FrontProxy, "front-proxy-client"},
 		{"apiserver-etcd-client", pki.Etcd, "kube-apiserver-etcd-client"},
 	} {
+		if client.authority == pki.Etcd && c.Etcd.External.Wanted() {
+			continue // it shows the user's
+		}
 		list = append(list, certificate(c, client.file, pki.Request{Authority: client.authority, CommonName: client.name, Client: true}))
 	}
 	return list

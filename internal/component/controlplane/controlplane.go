@@ -114,6 +114,9 @@ func controlPlane(c *cluster.Cluster, h v1alpha1.Host, f facts.Host, images map[
 				// It is read at the start, and a file that is mounted alone stays what it was in a container when another takes its place.
 				reads = append(reads, file.Digest)
 			}
+			if c.Etcd.External.Wanted() { // its certificate and key it reads with each connection
+				reads = append(reads, resource.DigestOf(c.EtcdAccess.Authority))
+			}
 		}
 		manifest, runs, err := staticpod.Manifest(pod, socket, reads...)
 		if err != nil {

@@ -26,6 +26,7 @@ var fixedSettings = []fixed{
 		"nodes keep the ranges that they were given, and controller managers do not start beside those"},
 	{facts.Endpoint, "endpoint.name, which comes of the cluster's name by default, or apiServer.port", func(c *cluster.Cluster) string { return c.EndpointURL() },
 		"kubeconfigs and certificates have it in them"},
+	{facts.EtcdPrefix, "etcd.external.prefix", func(c *cluster.Cluster) string { return c.Etcd.External.Prefix }, "all that the API stored has names that begin so"},
 	{facts.TokenIssuer, "network.dnsDomain", func(c *cluster.Cluster) string { return issuer(c) }, "the tokens of all service accounts, and the names that Pods look for, have it in them"},
 }
 

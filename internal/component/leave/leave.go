@@ -101,7 +101,7 @@ func Steps(in Input) ([]plan.Step, []plan.Problem) {
 		switch {
 		case !stops:
 			p.Message = "carries a member of etcd no more: it leaves etcd, and its data goes"
-		case in.Cluster.HasMember(h):
+		case in.Cluster.HasMember(h), in.Cluster.Etcd.External.Wanted():
 			p.Message = "is a control plane no more: its API server ends"
 		}
 		problems = append(problems, p)
