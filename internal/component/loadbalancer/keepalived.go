@@ -105,8 +105,8 @@ func keepalivedConfig(c *cluster.Cluster, h v1alpha1.Host, f facts.Host) string 
 	line("\nvrrp_script api {")
 	line("    script %s", healthScript)
 	line("    interval 1")
-	line("    timeout 2")
-	line("    fall 2")
+	line("    timeout 5") // the script is done within 3 s
+	line("    fall 1")    // what may pass by itself is asked about twice by the script
 	line("    rise 2")
 	line("    init_fail")
 	line("}")
@@ -158,10 +158,14 @@ func seconds(interval string) string {
 // healthText asks by what bash has itself: hosts need no other program for it. Wherever it fails, the answer is no.
 const healthText = `#!/bin/bash
 # Kubewright wrote this, and writes it again when it is changed here. keepalived runs it: does an API server say, through the balancer of this host, that it is ready?
-exec 2>/dev/null 3<>/dev/tcp/127.0.0.1/16444 || exit 1
-printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
-read -r -t 1 _ status _ <&3
-[ "$status" = 200 ]
+exec 2>/dev/null
+ready() {
+	exec 3<>/dev/tcp/127.0.0.1/16444 || exit 1 # there is no balancer, and nothing to wait for
+	printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
+	read -r -t 1 _ status _ <&3
+	[ "$status" = 200 ]
+}
+ready || { sleep 1 && ready; }
 `
 
 // rules are those of nftables. VRRP comes from the other holders alone: whoever else could say that he holds the address would have it. Where an API server has the API's port, what comes to the address
