@@ -37,6 +37,11 @@ mkdir -p "$root/var/log/journal"
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer getty@.service console-getty.service getty-static.service systemd-networkd-wait-online.service
 chroot "$root" systemctl --quiet enable systemd-networkd.service ssh.service
 
+# Machines share the processors of one computer: root's manager of services stays, where each login would start and end it, and no programs run for greetings that nobody reads.
+mkdir -p "$root/var/lib/systemd/linger"
+: >"$root/var/lib/systemd/linger/root"
+sed -i '/pam_motd/s/^session/#&/' "$root/etc/pam.d/sshd"
+
 # systemd-sysctl writes values without cutting off what was there, which the kernel's files do by themselves and the
 # machine's own ones (see package inside) do not. sysctl reads the same directories.
 mkdir -p "$root/etc/systemd/system/systemd-sysctl.service.d"
