@@ -63,13 +63,18 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 	kube := func(on, args string) string { t.Helper(); return o.on(t, on, kubectl+args) }
 
+	// All machines share the processors of this computer: what an API server does meanwhile that nothing happens to is what could be had at all.
+	untouched := o.writesTo(t, "m3", o.address(t, "m3")+":6443")
 	change("the first control plane leaves, another comes", func() {
 		cluster("m2 m3 m6", "m4 m5")
+		untouched.begin()
 		if said := apply(); !strings.Contains(said, "m1: left the cluster file: its Pods move away, and it is put back as it was found") {
 			t.Errorf("apply says nothing of m1:\n%s", said)
 		}
 		o.planEmpty(t)
+		t.Logf("an API server that nothing happens to, asked directly: %s", untouched.end())
 	})
+	untouched.stop()
 	if got := o.on(t, "m1", "ls /etc/kubernetes /var/lib/etcd /var/lib/kubewright 2>&1; systemctl is-active kubelet containerd; true"); strings.Contains(got, "manifests") || strings.Contains(got, "\nactive") {
 		t.Errorf("m1 has still: %s", got)
 	}
@@ -258,8 +263,7 @@ func (o operator) remembered(t *testing.T, plane string) {
 // member are the IDs of a machine's member of etcd, and of its cluster.
 func (o operator) member(t *testing.T, machine string) (cluster, id string) {
 	t.Helper()
-	said := o.on(t, machine, "crictl exec $(crictl ps -q --name '^etcd$') etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
-		"--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key endpoint status --write-out=json")
+	said := o.etcdctl(t, machine, "etcd", "endpoint status --write-out=json")
 	var status []struct {
 		Status struct {
 			Header struct {
@@ -297,8 +301,7 @@ func (o operator) fileWith(t *testing.T, roles map[string]string) string {
 func (o operator) leader(t *testing.T, planes ...string) string {
 	t.Helper()
 	for _, m := range planes {
-		said := o.on(t, m, "crictl exec $(crictl ps -q --name '^etcd$') etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "+
-			"--cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key endpoint status --write-out=fields")
+		said := o.etcdctl(t, m, "etcd", "endpoint status --write-out=fields")
 		var member, leader string
 		for line := range strings.Lines(said) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), " : ")
@@ -355,6 +358,7 @@ spec:
 // client does something again and again, and notes how it went. It does not wait for what it did before: one that hangs is one that hangs, and says nothing of those who come after it.
 type client struct {
 	do     func(ctx context.Context, n int) error
+	name   func(n int) string // of what it makes; nil if it makes nothing
 	cancel context.CancelFunc
 	owned  sync.WaitGroup
 
@@ -403,7 +407,9 @@ func (c *client) note(n int, took time.Duration, err error) {
 	}
 	c.done++
 	c.acknowledged++
-	c.names = append(c.names, writeName(n))
+	if c.name != nil {
+		c.names = append(c.names, c.name(n))
+	}
 	c.gap, c.slowest = max(c.gap, time.Since(c.last)), max(c.slowest, took)
 	c.last = time.Now()
 }
@@ -437,8 +443,6 @@ func (c *client) stop() {
 	c.owned.Wait()
 }
 
-func writeName(n int) string { return fmt.Sprintf("write-%06d", n) }
-
 // writer writes ConfigMaps by the balancer of a worker, each one only once, and reads them.
 type writer struct {
 	client
@@ -464,12 +468,13 @@ func (o operator) writesTo(t *testing.T, by, api string) *writer {
 		t.Fatal(err)
 	}
 	w := &writer{maps: all.Resource(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}).Namespace("default")}
+	w.name = func(n int) string { return fmt.Sprintf("write-%s-%06d", by, n) }
 	w.do = func(ctx context.Context, n int) error {
-		m := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": writeName(n), "labels": map[string]any{"written": "yes"}}}}
+		m := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": w.name(n), "labels": map[string]any{"written": "yes"}}}}
 		if _, err := w.maps.Create(ctx, m, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
-		_, err := w.maps.Get(ctx, writeName(n), metav1.GetOptions{})
+		_, err := w.maps.Get(ctx, w.name(n), metav1.GetOptions{})
 		return err
 	}
 	w.run(t.Context(), 500*time.Millisecond, 10*time.Second)

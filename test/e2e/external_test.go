@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/pki"
 )
 
-// TestExternalEtcd builds a cluster whose API has its data in an etcd of the user's: three members of it run on a machine that is not in the cluster file. Whatever could write over the data of another
-// cluster, or lose that of this one, is refused; members may fail, and come to be known or not, while a client writes.
-func TestExternalEtcd(t *testing.T) {
+// TestExternal builds a cluster whose API has its data in an etcd of the user's, and is reached by a balancer of the user's: three members of the one and an HAProxy run on a machine that is not in the
+// cluster file. Whatever could write over the data of another cluster, or lose that of this one, is refused; members may fail, and come to be known or not, while a client writes.
+func TestExternal(t *testing.T) {
 	if !*long {
 		t.Skip("it takes long: make test-long runs it")
 	}
@@ -24,7 +25,7 @@ func TestExternalEtcd(t *testing.T) {
 	e := newUserEtcd(t, o, "m4")
 	cluster := func(lines string) {
 		t.Helper()
-		o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileWith(t, map[string]string{"control-plane": "m1 m2", "worker": "m3"})+lines)
+		o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileWith(t, map[string]string{"control-plane": "m1 m2", "worker": "m3"})+"endpoint: {kind: external, address: "+o.address(t, "m4")+"}\n"+lines)
 	}
 	file := func(more string, ports ...int) string {
 		var urls []string
@@ -48,6 +49,7 @@ func TestExternalEtcd(t *testing.T) {
 	e.ctl(t, "put /registry/namespaces/default theirs")
 	refused("with data of another cluster", "which are of another cluster")
 	e.ctl(t, "del /registry/namespaces/default")
+	o.balances(t, "m4")
 
 	o.must(t, "apply", "--yes")
 	o.planEmpty(t)
@@ -69,7 +71,12 @@ func TestExternalEtcd(t *testing.T) {
 		t.Errorf("the etcd has of nodes: %s", got)
 	}
 
-	w := o.writes(t, "m3")
+	o.on(t, "m4", "systemctl stop haproxy")
+	if got := o.must(t, "plan"); !strings.Contains(got, "no API server of the cluster answers at the endpoint") {
+		t.Errorf("without the balancer, plan says:\n%s", got)
+	}
+	o.on(t, "m4", "systemctl start haproxy")
+	w := o.writesTo(t, "m3", o.address(t, "m4")+":6443")
 	change := func(what string, do func()) {
 		t.Helper()
 		w.begin()
@@ -122,6 +129,16 @@ func TestExternalEtcd(t *testing.T) {
 	}
 	o.must(t, "reset", "--all", "--yes")
 	refused("with what the cluster left there", "which are of another cluster")
+}
+
+// balances has a machine be the user's own balancer, with the configuration that is printed for it.
+func (o operator) balances(t *testing.T, machine string) {
+	t.Helper()
+	root := t.TempDir()
+	must(t, kubewright, "bundle", "unpack", versions(t)[0], "packages", root)
+	o.copyTo(t, machine, filepath.Join(root, bundle.PackagesDir), bundle.PackagesDir)
+	o.on(t, machine, "export APT_CONFIG="+bundle.PackagesDir+"/apt.conf DEBIAN_FRONTEND=noninteractive; (apt-get update && apt-get install --yes haproxy) >/root/apt.log 2>&1 || { cat /root/apt.log; false; }")
+	o.on(t, machine, "cat >/etc/haproxy/haproxy.cfg <<'END'\n"+o.must(t, "endpoint", "config", "--format", "haproxy")+"END\nhaproxy -c -f /etc/haproxy/haproxy.cfg && systemctl restart haproxy")
 }
 
 // userEtcd is an etcd that is not Kubewright's: units of systemd on a machine, with certificates of an authority of its own.
@@ -206,8 +223,8 @@ func (e userEtcd) start(t *testing.T, ports ...int) {
 		const files = "--cert-file /opt/etcd/server.crt --key-file /opt/etcd/server.key --trusted-ca-file /opt/etcd/ca.crt --client-cert-auth " +
 			"--peer-cert-file /opt/etcd/server.crt --peer-key-file /opt/etcd/server.key --peer-trusted-ca-file /opt/etcd/ca.crt --peer-client-cert-auth"
 		unit := fmt.Sprintf("[Service]\nType=notify\nExecStart=/opt/etcd/etcd --name m%[1]d --data-dir /var/lib/our-etcd-%[1]d --listen-client-urls %[2]s --advertise-client-urls %[2]s --listen-peer-urls %[3]s "+
-			"--initial-advertise-peer-urls %[3]s --initial-cluster %[4]s --initial-cluster-token %[1]d --enable-grpc-gateway=false --listen-metrics-urls http://127.0.0.1:%[5]d %[6]s\n",
-			p, e.url(p), e.url(p+1), strings.Join(all, ","), p+2, files)
+			"--initial-advertise-peer-urls %[3]s --initial-cluster %[4]s --initial-cluster-token our-%[7]d --enable-grpc-gateway=false --listen-metrics-urls http://127.0.0.1:%[5]d %[6]s\n",
+			p, e.url(p), e.url(p+1), strings.Join(all, ","), p+2, files, ports[0])
 		e.o.on(t, e.machine, fmt.Sprintf("cat >/etc/systemd/system/etcd-%d.service <<'END'\n%sEND\nsystemctl daemon-reload; systemctl start --no-block etcd-%[1]d", p, unit))
 	}
 	for _, p := range ports {
