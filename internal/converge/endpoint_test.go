@@ -9,7 +9,9 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/controlplane"
 	"github.com/kubewright/kubewright/internal/component/kubelet"
+	"github.com/kubewright/kubewright/internal/component/leave"
 	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
@@ -275,5 +277,39 @@ func TestStandardKeepsTheBalancerThatIsThere(t *testing.T) {
 	}
 	if !slices.Equal(have, []string{"w1"}) {
 		t.Errorf("%q have the package haproxy, want w1", have)
+	}
+}
+
+// Balancers that people use are told of a control plane when it has come, and the one that goes waits for that. New balancers lead nobody yet.
+func TestBalancersHearOfThoseThatCame(t *testing.T) {
+	plane, worker := living(t)
+	plane.Manifests = map[string]string{"kube-apiserver.yaml": "registry.k8s.io/kube-apiserver:v1.37.1", "etcd.yaml": "registry.k8s.io/etcd:3.7.3"}
+	plane.Etcd.Leader, plane.Etcd.Quorum = "1", true
+	for _, n := range []string{"1", "2", "3"} {
+		plane.Etcd.Members = append(plane.Etcd.Members, facts.EtcdMember{ID: n, Name: "cp" + n, PeerURLs: []string{"https://10.0.0.1" + n + ":2380"}})
+	}
+	of := func(n string) facts.Kubernetes {
+		k := plane
+		k.Etcd.ID = n
+		return k
+	}
+	file := strings.Replace(planesFile, "cp3, address: 10.0.0.13", "cp4, address: 10.0.0.14", 1) + workerFile + "- {name: w2, address: 10.0.0.22, roles: [worker]}\n"
+	gone := facts.Leaver{InventoryHost: facts.InventoryHost{Name: "cp3", Roles: []string{"control-plane"}}, Host: &facts.Host{Kubernetes: of("3")}}
+	steps, problems := shape(t, file, map[string]facts.Kubernetes{"cp1": of("1"), "cp2": of("2"), "w1": worker}, gone)
+	if got := blocking(problems); len(got) > 0 {
+		t.Fatalf("it is refused: %q", got)
+	}
+	comes := plan.StepID{Host: "cp4", Name: controlplane.Step}
+	for _, c := range []struct {
+		step plan.StepID
+		want bool
+	}{
+		{plan.StepID{Host: "w1", Name: loadbalancer.Step}, true},
+		{plan.StepID{Host: "w2", Name: loadbalancer.Step}, false},
+		{plan.StepID{Host: "cp3", Name: leave.Stop}, true},
+	} {
+		if got := waitsFor(steps, c.step, comes); got != c.want {
+			t.Errorf("%s waits for the control plane that comes: %v; want %v", c.step, got, c.want)
+		}
 	}
 }

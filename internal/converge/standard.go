@@ -64,6 +64,7 @@ func Standard(b *bundle.Bundle) Components {
 		leaving.Balanced = balanced(w, stopped)
 		all.add(loadbalancer.Steps(loadbalancer.Input{Cluster: w.Cluster, Hosts: w.Hosts, Living: formed(w), After: func(host string) []plan.Condition {
 			conditions := append(after(host, hostprep.Step, authority.Step), stopped(host)...) // an API server that was there has its port
+			conditions = append(conditions, come(w, host)...)
 			if h := *w.Cluster.Host(host); w.Cluster.LedToEndpoint(h) && !w.Cluster.Holder(h) {
 				conditions = append(conditions, held(w, stopped)...)
 			}
@@ -287,6 +288,32 @@ func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Conditi
 		return nil
 	}
 	return []plan.Condition{{Name: "the balancers of all nodes know the control planes", Of: ids}}
+}
+
+// come is what the balancer of a host that lives waits for before it is told of control planes: that those that come to a cluster that lives have come, and so that none leaves before. HAProxy takes a
+// server that it was just told of for well, and when its first check fails, breaks off what it led there and elsewhere then. Balancers of those that come themselves lead nobody yet, nor do those of new
+// workers.
+func come(w Wish, host string) []plan.Condition {
+	serves := func(h v1alpha1.Host) bool {
+		return w.Hosts[h.Name].Kubernetes.Manifests["kube-apiserver.yaml"] != ""
+	}
+	switch h := *w.Cluster.Host(host); {
+	case !formed(w), !w.Cluster.Balancer(h):
+		return nil
+	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
+		if !serves(h) {
+			return nil
+		}
+	case w.Cluster.IsNode(h) && !w.Hosts[host].Kubernetes.Joined:
+		return nil
+	}
+	var list []plan.Condition
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		if _, answered := w.Hosts[h.Name]; answered && !serves(h) {
+			list = append(list, after(h.Name, controlplane.Step)...)
+		}
+	}
+	return list
 }
 
 // steps are those of a name of the hosts that answered; the others have none.

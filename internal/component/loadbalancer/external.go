@@ -44,6 +44,7 @@ func ExternalHAProxy(c *cluster.Cluster) string {
 	line("global")
 	line("    log stdout format short daemon notice")
 	line("    maxconn 20000")
+	line("    no strict-limits # where it may not open so many files, it takes fewer connections, rather than none")
 	line("    hard-stop-after 30s")
 	line("\ndefaults")
 	line("    log global")
