@@ -9,8 +9,7 @@ import (
 	"github.com/kubewright/kubewright/internal/resource"
 )
 
-// overview says on a few lines, whatever the number of hosts, what a plan comes to: by step what is done to how many, and then what deserves a second
-// look. Who is tired reads this and no more.
+// overview says on a few lines, whatever the number of hosts, what a plan comes to: by step what is done to how many. Who is tired reads this, and what deserves a second look, and no more.
 func (t *textWriter) overview(p *Plan) {
 	if p.Counts().Hosts == 0 {
 		return
@@ -24,6 +23,10 @@ func (t *textWriter) overview(p *Plan) {
 	for _, r := range rows {
 		t.printf("", "  %-*s  %-*s  %s\n", names, r.name, hosts, r.on(p), r.does())
 	}
+}
+
+// twice is what deserves a second look, of a plan that changes nothing, too: what is wrong with something that is not Kubewright's to change.
+func (t *textWriter) twice(p *Plan) {
 	careful := dangers(p)
 	if len(careful) == 0 {
 		return

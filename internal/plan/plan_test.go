@@ -205,6 +205,19 @@ m1
 	}
 }
 
+// What is wrong with something that no step changes is said although there is nothing to do.
+func TestLookTwiceAtWhatIsNotOurs(t *testing.T) {
+	problem := plan.Problem{Message: "nobody answers at your balancer", Remedy: "See that it runs", Careful: true}
+	p, err := plan.Make(plan.Input{Hosts: []string{"m1"}, Problems: []plan.Problem{problem}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "\nLook twice\n  nobody answers at your balancer. See that it runs\n1 host: nothing to do.\n"
+	if got := text(t, p, plan.TextOptions{}); got != want {
+		t.Errorf("it says\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestSecretsAreNowhere(t *testing.T) {
 	for name, w := range worlds() {
 		p := w.plan(t)

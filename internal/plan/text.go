@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/kubewright/kubewright/internal/resource"
@@ -56,6 +57,7 @@ func (p *Plan) Text(w io.Writer, o TextOptions) error {
 	}
 	t.problems(p)
 	t.overview(p)
+	t.twice(p)
 	shown := map[string]string{} // step and change → the host that it was shown for
 	host := ""
 	for i := range p.Steps {
@@ -81,7 +83,7 @@ func (t *textWriter) problems(p *Plan) {
 	var order []Problem
 	for _, q := range p.Problems {
 		if q.Careful || q.harmless() && !t.o.Notes {
-			continue // the overview says what deserves a second look
+			continue // twice says what deserves a second look
 		}
 		host := q.Host
 		q.Host = ""
@@ -244,7 +246,11 @@ func (t *textWriter) notes(p *Plan) {
 func (t *textWriter) summary(p *Plan) {
 	n := p.Counts()
 	if p.Empty() {
-		t.printf(green, "%s: nothing to do, everything is as it shall be.\n", plural(len(p.Hosts), "host"))
+		said := ", everything is as it shall be"
+		if slices.ContainsFunc(p.Problems, func(q Problem) bool { return q.Careful }) {
+			said = "" // on these hosts
+		}
+		t.printf(green, "%s: nothing to do%s.\n", plural(len(p.Hosts), "host"), said)
 		return
 	}
 	t.printf(bold, "\nPlan: %d to create, %d to change, %d to remove, on %s.", n.Create, n.Update, n.Remove, plural(n.Hosts, "host"))
