@@ -103,7 +103,7 @@ func TestExternal(t *testing.T) {
 
 	cluster(file(", prefix: /other", all...))
 	refused("with another prefix", "etcd.external.prefix cannot be changed")
-	cluster("")
+	o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileOf(t, "m1", "m3"))
 	refused("without it", "etcd.external cannot be taken back")
 	e.start(t, 2679)
 	cluster(file("", 2379, 2679))
@@ -121,7 +121,7 @@ func TestExternal(t *testing.T) {
 	if now := o.containers(t, "m1"); now != before {
 		t.Errorf("on m2 other containers run:\n%s\nbefore:\n%s", now, before)
 	}
-	if r := o.run(t, "etcd", "recover", "--from", "m1", "--yes"); r.code == 0 || !strings.Contains(r.stderr, "the etcd is your own") {
+	if r := o.run(t, "etcd", "recover", "--from", "m1", "--yes", "--cluster", "e2e"); r.code == 0 || !strings.Contains(r.stderr, "the etcd is your own") {
 		t.Errorf("etcd recover exits with %d:\n%s", r.code, r.stderr)
 	}
 	if lost := w.missing(t); len(lost) > 0 {
