@@ -44,8 +44,8 @@ func (g *gathering) kubernetes() facts.Kubernetes {
 			g.note(err)
 		}
 	}
-	k.External, k.EventsFormed = g.there(facts.ExternalFile), g.there(facts.EventsFormedFile)
-	k.Formed = k.External || g.there(facts.FormedFile)
+	k.External, k.EventsFormed = g.external(), g.there(facts.EventsFormedFile)
+	k.Formed = g.there(facts.ExternalFile) || g.there(facts.FormedFile)
 	names, err := g.env.Files.List(manifests)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		g.note(fmt.Errorf("listing %s: %w", manifests, err))
@@ -103,6 +103,20 @@ func (g *gathering) etcd(name string, flags map[string]string) facts.Etcd {
 		g.member(&e, flags["listen-client-urls"], client)
 	}
 	return e
+}
+
+// external is the cluster of etcd of the user's that the machine remembers.
+func (g *gathering) external() string {
+	content := g.content(facts.ExternalFile)
+	for line := range strings.Lines(string(content)) {
+		if id, is := strings.CutPrefix(line, facts.ExternalCluster); is {
+			return strings.TrimSpace(id)
+		}
+	}
+	if content != nil {
+		g.note(fmt.Errorf("%s does not say which cluster of etcd it is of", facts.ExternalFile))
+	}
+	return ""
 }
 
 // holds says whether there is something in a directory.

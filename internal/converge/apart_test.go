@@ -15,6 +15,7 @@ import (
 	"github.com/kubewright/kubewright/internal/component/leave"
 	"github.com/kubewright/kubewright/internal/component/network"
 	"github.com/kubewright/kubewright/internal/component/node"
+	client "github.com/kubewright/kubewright/internal/etcd"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -33,6 +34,12 @@ const (
 // shape is the cluster of a file, and what comes of it: its hosts are as they are told, and the rest are plain machines.
 func shape(t *testing.T, file string, is map[string]facts.Kubernetes, leaving ...facts.Leaver) ([]plan.Step, []plan.Problem) {
 	t.Helper()
+	return shapeOf(t, file, func(name string, f *facts.Host) { f.Kubernetes = is[name] }, leaving...)
+}
+
+// shapeOf is shape, of hosts that are made what they are one by one.
+func shapeOf(t *testing.T, file string, is func(name string, f *facts.Host), leaving ...facts.Leaver) ([]plan.Step, []plan.Problem) {
+	t.Helper()
 	spec, err := v1alpha1.Parse("cluster.yaml", []byte("apiVersion: kubewright.dev/v1alpha1\nkind: Cluster\nname: test\nhosts:\n"+file))
 	if err != nil {
 		t.Fatal(err)
@@ -45,8 +52,13 @@ func shape(t *testing.T, file string, is map[string]facts.Kubernetes, leaving ..
 	for i, h := range c.Hosts {
 		c.Hosts[i].InternalAddresses = []string{h.Address}
 		f := debian(h)
-		f.Kubernetes = is[h.Name]
+		is(h.Name, &f)
 		w.Hosts[h.Name] = f
+	}
+	w.External = externalOf(w)
+	w.External.Found = map[string]etcd.ExternalFound{}
+	for _, url := range c.Etcd.External.Endpoints {
+		w.External.Found["cp1"] = etcd.ExternalFound{File: append(w.External.Found["cp1"].File, client.Server{URL: url, Cluster: "c1"})}
 	}
 	w.Keys = func() (Keys, []plan.Problem) { return newKeyring(machines{}.fetch).see(c, w.Hosts) }
 	steps, problems := Standard(everything())(w)

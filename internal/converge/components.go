@@ -5,6 +5,7 @@ import (
 
 	"github.com/kubewright/kubewright/internal/bundle"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/etcd"
 	"github.com/kubewright/kubewright/internal/component/hostprep"
 	"github.com/kubewright/kubewright/internal/component/loadbalancer"
 	"github.com/kubewright/kubewright/internal/component/runtime"
@@ -20,6 +21,8 @@ type Wish struct {
 	Hosts map[string]facts.Host
 	// Leaving are the hosts that left the cluster file, in order of their names.
 	Leaving []facts.Leaver
+	// External is what is found of an etcd of the user's.
+	External etcd.External
 	// Keys finds out what may be known of the keys of the cluster.
 	Keys func() (Keys, []plan.Problem)
 	// After is what the first step on a host has to wait for.

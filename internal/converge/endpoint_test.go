@@ -280,36 +280,92 @@ func TestStandardKeepsTheBalancerThatIsThere(t *testing.T) {
 	}
 }
 
+// planeOf is a control plane that lives, one of cp1, cp2 and cp3 with a member each, by the number of its own.
+func planeOf(k facts.Kubernetes, n string) facts.Kubernetes {
+	k.Manifests = map[string]string{"kube-apiserver.yaml": "registry.k8s.io/kube-apiserver:v1.37.1", "etcd.yaml": "registry.k8s.io/etcd:3.7.3"}
+	k.Etcd.Leader, k.Etcd.Quorum, k.Etcd.ID, k.Etcd.Members = "1", true, n, nil
+	for _, n := range []string{"1", "2", "3"} {
+		k.Etcd.Members = append(k.Etcd.Members, facts.EtcdMember{ID: n, Name: "cp" + n, PeerURLs: []string{"https://10.0.0.1" + n + ":2380"}})
+	}
+	return k
+}
+
+// shapeWith is shape where hosts have balancers.
+func shapeWith(t *testing.T, file string, is map[string]facts.Kubernetes, balancers []string, leaving ...facts.Leaver) ([]plan.Step, []plan.Problem) {
+	t.Helper()
+	return shapeOf(t, file, func(name string, f *facts.Host) {
+		f.Kubernetes = is[name]
+		f.Ways.Balancer = slices.Contains(balancers, name)
+	}, leaving...)
+}
+
 // Balancers that people use are told of a control plane when it has come, and the one that goes waits for that. New balancers lead nobody yet.
 func TestBalancersHearOfThoseThatCame(t *testing.T) {
 	plane, worker := living(t)
-	plane.Manifests = map[string]string{"kube-apiserver.yaml": "registry.k8s.io/kube-apiserver:v1.37.1", "etcd.yaml": "registry.k8s.io/etcd:3.7.3"}
-	plane.Etcd.Leader, plane.Etcd.Quorum = "1", true
-	for _, n := range []string{"1", "2", "3"} {
-		plane.Etcd.Members = append(plane.Etcd.Members, facts.EtcdMember{ID: n, Name: "cp" + n, PeerURLs: []string{"https://10.0.0.1" + n + ":2380"}})
-	}
-	of := func(n string) facts.Kubernetes {
-		k := plane
-		k.Etcd.ID = n
-		return k
-	}
 	file := strings.Replace(planesFile, "cp3, address: 10.0.0.13", "cp4, address: 10.0.0.14", 1) + workerFile + "- {name: w2, address: 10.0.0.22, roles: [worker]}\n"
-	gone := facts.Leaver{InventoryHost: facts.InventoryHost{Name: "cp3", Roles: []string{"control-plane"}}, Host: &facts.Host{Kubernetes: of("3")}}
-	steps, problems := shape(t, file, map[string]facts.Kubernetes{"cp1": of("1"), "cp2": of("2"), "w1": worker}, gone)
+	gone := facts.Leaver{InventoryHost: facts.InventoryHost{Name: "cp3", Roles: []string{"control-plane"}}, Host: &facts.Host{Kubernetes: planeOf(plane, "3")}}
+	steps, problems := shapeWith(t, file, map[string]facts.Kubernetes{"cp1": planeOf(plane, "1"), "cp2": planeOf(plane, "2"), "w1": worker}, []string{"w1"}, gone)
 	if got := blocking(problems); len(got) > 0 {
 		t.Fatalf("it is refused: %q", got)
 	}
-	comes := plan.StepID{Host: "cp4", Name: controlplane.Step}
+	comes, told := plan.StepID{Host: "cp4", Name: controlplane.Step}, plan.StepID{Host: "w1", Name: loadbalancer.Step}
 	for _, c := range []struct {
 		step plan.StepID
 		want bool
 	}{
-		{plan.StepID{Host: "w1", Name: loadbalancer.Step}, true},
+		{told, true},
 		{plan.StepID{Host: "w2", Name: loadbalancer.Step}, false},
 		{plan.StepID{Host: "cp3", Name: leave.Stop}, true},
 	} {
 		if got := waitsFor(steps, c.step, comes); got != c.want {
 			t.Errorf("%s waits for the control plane that comes: %v; want %v", c.step, got, c.want)
 		}
+	}
+	if waitsFor(steps, plan.StepID{Host: "w1", Name: kubelet.Step}, told) {
+		t.Error("what else is to be done on a worker waits, too")
+	}
+}
+
+// Whoever comes, and whatever the others carry, no two steps wait for each other (shape sees to that).
+func TestControlPlanesCome(t *testing.T) {
+	plane, worker := living(t)
+	broken := planeOf(plane, "3")
+	broken.API, broken.Etcd = false, facts.Etcd{Data: true, Log: true, InitialCluster: broken.Etcd.InitialCluster, Unwell: "it does not answer"}
+	learner := planeOf(plane, "3")
+	learner.Etcd.Learner, learner.Etcd.Quorum = true, false
+	unserved := planeOf(plane, "3")
+	unserved.API, unserved.Manifests = false, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}
+	const another = "- {name: cp4, address: 10.0.0.14, roles: [control-plane]}\n"
+	two := strings.SplitAfter(planesFile, "\n")[0] + strings.SplitAfter(planesFile, "\n")[1]
+	three := map[string]facts.Kubernetes{"cp1": planeOf(plane, "1"), "cp2": planeOf(plane, "2"), "cp3": planeOf(plane, "3"), "w1": worker}
+	with := func(is map[string]facts.Kubernetes, name string, k facts.Kubernetes) map[string]facts.Kubernetes {
+		is = maps.Clone(is)
+		is[name] = k
+		return is
+	}
+	member := func(n string) facts.Kubernetes {
+		k := worker
+		k.Formed, k.Kubelet, k.Manifests, k.Etcd = true, true, map[string]string{"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}, planeOf(plane, n).Etcd
+		for i := range k.Etcd.Members {
+			k.Etcd.Members[i] = facts.EtcdMember{ID: k.Etcd.Members[i].ID, Name: "e" + k.Etcd.Members[i].ID, PeerURLs: []string{"https://10.0.0.3" + k.Etcd.Members[i].ID + ":2380"}}
+		}
+		return k
+	}
+	beside := planeOf(plane, "")
+	beside.Etcd, beside.Manifests = facts.Etcd{}, map[string]string{"kube-apiserver.yaml": "registry.k8s.io/kube-apiserver:v1.37.1"}
+	apart := map[string]facts.Kubernetes{"cp1": beside, "cp2": beside, "cp3": beside, "w1": worker, "e1": member("1"), "e2": member("2"), "e3": member("3")}
+	nodes := strings.ReplaceAll(etcdFile, "[etcd]", "[etcd, worker]")
+	for name, c := range map[string]struct {
+		file string
+		is   map[string]facts.Kubernetes
+	}{
+		"hosts of etcd are workers":               {planesFile + nodes + workerFile + another, apart},
+		"hosts of etcd are workers, keepalived":   {planesFile + nodes + workerFile + another + "endpoint: {kind: keepalived, address: 10.0.0.100}\n", apart},
+		"a manifest was removed by hand":          {planesFile + workerFile, with(three, "cp3", unserved)},
+		"one with a dead member becomes a worker": {two + another + "- {name: cp3, address: 10.0.0.13, roles: [worker]}\n" + workerFile, with(three, "cp3", broken)},
+		"one with a learner becomes a worker":     {two + another + "- {name: cp3, address: 10.0.0.13, roles: [worker]}\n" + workerFile, with(three, "cp3", learner)},
+		"a worker gets a member for events":       {planesFile + another + "- {name: e1, address: 10.0.0.31, roles: [worker, etcd]}\n- {name: e2, address: 10.0.0.32, roles: [etcd]}\n- {name: e3, address: 10.0.0.33, roles: [etcd]}\n" + workerFile, apart},
+	} {
+		t.Run(name, func(t *testing.T) { shapeWith(t, c.file, c.is, []string{"w1", "e1", "e2", "e3", "cp1", "cp2", "cp3"}) })
 	}
 }

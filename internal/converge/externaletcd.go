@@ -3,6 +3,7 @@ package converge
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,22 +19,19 @@ import (
 // externalTime is how long a control plane may take to find out how an etcd of the user's is. It asks all members at once.
 const externalTime = 10 * time.Second
 
-// externalEtcd are what is wrong with an etcd of the user's, asked from all control planes that answer: each has its own way to it.
-func (s *Session) externalEtcd(ctx context.Context, c *cluster.Cluster, hosts map[string]facts.Host) ([]plan.Problem, error) {
-	if !c.Etcd.External.Wanted() {
-		return nil, nil
+// external is what an etcd of the user's says, asked from all control planes that answer: each has its own way to it. Why some could not ask are problems.
+func (s *Session) external(ctx context.Context, w Wish) (etcdcomponent.External, []plan.Problem, error) {
+	x := externalOf(w)
+	if !w.Cluster.Etcd.External.Wanted() {
+		return x, nil, nil
 	}
-	question := etcdcomponent.ExternalQuestion(c, hosts)
-	planes := map[string]bool{}
-	for _, h := range c.With(v1alpha1.ControlPlane) {
-		_, planes[h.Name] = hosts[h.Name]
-	}
+	x.Found = map[string]etcdcomponent.ExternalFound{}
 	var mu sync.Mutex
-	found := map[string][]etcd.Server{}
 	var failed []plan.Problem
 	err := s.fleet.each(ctx, func(m *member) {
 		name := m.host.Name
-		if !planes[name] {
+		h := w.Cluster.Host(name)
+		if _, answered := w.Hosts[name]; !answered || h == nil || !slices.Contains(h.Roles, v1alpha1.ControlPlane) {
 			return
 		}
 		limited, cancel := context.WithTimeout(ctx, externalTime)
@@ -42,10 +40,22 @@ func (s *Session) externalEtcd(ctx context.Context, c *cluster.Cluster, hosts ma
 		if err != nil {
 			return // its own steps say so
 		}
-		said, err := client.Look(limited, []resource.Report{question})
-		var servers []etcd.Server
-		if err == nil {
-			if why := said.Get(question.ID(), &servers); why != "" {
+		file, machine := etcdcomponent.ExternalQuestions(w.Cluster, x.Hosts, name)
+		reports := []resource.Report{file}
+		if machine != nil {
+			reports = append(reports, *machine)
+		}
+		said, err := client.Look(limited, reports)
+		var found etcdcomponent.ExternalFound
+		for _, q := range []struct {
+			asked bool
+			id    resource.ID
+			into  *[]etcd.Server
+		}{{true, file.ID(), &found.File}, {machine != nil, resource.ExternalEtcdReport{}.ID(), &found.Machine}} {
+			if !q.asked || err != nil {
+				continue
+			}
+			if why := said.Get(q.id, q.into); why != "" && q.into == &found.File { // what it has itself may be damaged, and is made anew
 				err = errors.New(why)
 			}
 		}
@@ -55,10 +65,28 @@ func (s *Session) externalEtcd(ctx context.Context, c *cluster.Cluster, hosts ma
 			failed = append(failed, plan.Problem{Host: name, Blocks: true, Message: "how your etcd is cannot be found out: " + err.Error(), Remedy: "Run it again; \"kubewright doctor\" looks further"})
 			return
 		}
-		found[name] = servers
+		x.Found[name] = found
 	})
-	if err != nil {
-		return nil, err
+	return x, failed, err
+}
+
+// externalOf is what hosts remember of an etcd of the user's.
+func externalOf(w Wish) etcdcomponent.External {
+	x := etcdcomponent.External{Cluster: w.Cluster, Hosts: everyHost(w)}
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		if _, answered := w.Hosts[h.Name]; !answered {
+			x.Silent = append(x.Silent, h.Name)
+		}
 	}
-	return append(failed, etcdcomponent.ExternalProblems(c, hosts, found)...), nil
+	for _, l := range w.Leaving {
+		if l.Host == nil && slices.Contains(l.Roles, string(v1alpha1.ControlPlane)) {
+			x.Silent = append(x.Silent, l.Name)
+		}
+	}
+	return x
+}
+
+// besideExternal says whether what a host has of etcd is none of the cluster's: that is the user's own, and a member of it may well run there.
+func besideExternal(c *cluster.Cluster, f facts.Host) bool {
+	return c.Etcd.External.Wanted() && f.Kubernetes.Manifests[facts.MainEtcd+".yaml"] == ""
 }

@@ -93,7 +93,7 @@ func TestStandardWithAnEtcdOfTheUsers(t *testing.T) {
 
 // A cluster keeps the kind of etcd that it was born with.
 func TestKindOfEtcdStays(t *testing.T) {
-	external := facts.Kubernetes{Formed: true, External: true}
+	external := facts.Kubernetes{Formed: true, External: "c1"}
 	if _, problems := shape(t, planesFile+workerFile, map[string]facts.Kubernetes{"cp1": external}); !strings.Contains(strings.Join(blocking(problems), "\n"), "etcd.external cannot be taken back") {
 		t.Errorf("without it: %q", blocking(problems))
 	}

@@ -130,7 +130,11 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 			"Bring the members back that are not well: their hosts, or what is said of them here. Take no data away: it is all that there is. "+
 				"If most are gone for good: \"kubewright etcd recover --from HOST\"")
 	case NotKnown:
-		f.wrong("", "etcd: "+e.Text(), "Bring the hosts back that do not answer")
+		remedy := "Bring the hosts back that do not answer"
+		if v.asked == "" {
+			remedy += ". If they are gone for good, and no API server answers any more: \"kubewright etcd recover --from HOST\""
+		}
+		f.wrong("", "etcd: "+e.Text(), remedy)
 	}
 	for _, m := range e.Members {
 		switch {

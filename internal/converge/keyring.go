@@ -68,7 +68,7 @@ func (k *keyring) see(c *cluster.Cluster, hosts map[string]facts.Host) (Keys, []
 		}
 	}
 	for _, f := range hosts {
-		lived = lived || f.Kubernetes.Formed || f.Kubernetes.Etcd.Data
+		lived = lived || f.Kubernetes.Formed || f.Kubernetes.Etcd.Data && !besideExternal(c, f)
 	}
 	byContent := func(path string, found func(f facts.Host) string) (string, bool) {
 		all := map[string][]string{}

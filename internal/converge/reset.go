@@ -235,7 +235,7 @@ func neededOf(etcd string, c *cluster.Cluster, hosts map[string]facts.Host, name
 		f, answered := hosts[name]
 		member, known := isMember(etcd, hosts, name)
 		switch {
-		case !answered || !f.Kubernetes.EtcdOf(etcd).Log || known && !member:
+		case !answered || !f.Kubernetes.EtcdOf(etcd).Log || known && !member || besideExternal(c, f):
 		case c.Host(name) != nil:
 			stay = append(stay, name)
 		case member:

@@ -111,7 +111,7 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 		return nil, err
 	}
 	hosts, missing := s.here()
-	in, err := s.steps(hosts)
+	in, err := s.steps(ctx, hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +119,7 @@ func (s *Session) Plan(ctx context.Context) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	ofEtcd, err := s.externalEtcd(ctx, complete(s.o.Cluster, hosts), hosts)
-	if err != nil {
-		return nil, err
-	}
-	in.Problems = s.overrule(slices.Concat(in.Problems, problems, ofEtcd))
+	in.Problems = s.overrule(append(in.Problems, problems...))
 	s.blobs.take(in.Steps)
 	s.keys.take(in.Steps)
 	byHost := map[string][]plan.Step{}
@@ -179,7 +175,7 @@ func (s *Session) overrule(problems []plan.Problem) []plan.Problem {
 }
 
 // steps are all that shall be, as the components say; those of hosts that did not answer are not among them.
-func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
+func (s *Session) steps(ctx context.Context, hosts map[string]facts.Host) (plan.Input, error) {
 	c := complete(s.o.Cluster, hosts)
 	var in plan.Input
 	for _, h := range c.Hosts {
@@ -190,14 +186,20 @@ func (s *Session) steps(hosts map[string]facts.Host) (plan.Input, error) {
 	in.Steps = identitySteps(c, hosts, id)
 	leavers := s.leavers(id)
 	if s.o.Components != nil {
-		more, problems := s.o.Components(Wish{
+		w := Wish{
 			Cluster: c, Hosts: hosts, Leaving: leavers,
 			Keys: func() (Keys, []plan.Problem) { return s.keys.see(c, hosts) },
 			After: func(host string) []plan.Condition {
 				return []plan.Condition{plan.After(plan.StepID{Host: host, Name: identityStep})}
 			},
-		})
-		in.Steps, in.Problems = append(in.Steps, more...), append(in.Problems, problems...)
+		}
+		var unasked []plan.Problem
+		var err error
+		if w.External, unasked, err = s.external(ctx, w); err != nil {
+			return in, err
+		}
+		more, problems := s.o.Components(w)
+		in.Steps, in.Problems = append(in.Steps, more...), slices.Concat(in.Problems, unasked, problems)
 	}
 	in.Problems = append(manyLeave(c, hosts, s.o.Forget, leavers, in.Steps), in.Problems...) // first, where nobody overlooks it
 	all, problems := inventory(c, hosts, s.o.Forget, leavers, in.Steps)

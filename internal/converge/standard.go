@@ -40,7 +40,7 @@ func Standard(b *bundle.Bundle) Components {
 		for _, e := range w.Cluster.EtcdClusters() {
 			all.add(nil, etcd.Guard(w.Cluster, e, every))
 		}
-		all.add(nil, etcd.ExternalGuard(w.Cluster, every))
+		all.add(nil, append(etcd.ExternalGuard(w.Cluster, every), w.External.Problems()...))
 		all.add(nil, moveEvents(w))
 		all.add(nil, controlplane.Guard(w.Cluster, w.Hosts))
 		all.add(nil, kubelet.Guard(w.Cluster, w.Hosts))
@@ -89,10 +89,15 @@ func Standard(b *bundle.Bundle) Components {
 					return conditions
 				case w.Cluster.Standalone(h):
 					return conditions
+				case w.Cluster.Carries(h) && w.Hosts[host].Kubernetes.Joined: // its balancer may wait for a control plane that comes, and that for its member
+					return append(conditions, placed)
 				case w.Cluster.Carries(h): // without its member there may be no API yet
 					return append(append(conditions, after(host, loadbalancer.Step)...), placed)
 				}
-				return append(append(conditions, after(host, loadbalancer.Step)...), joinable)
+				if !w.Hosts[host].Kubernetes.Joined { // one that lives has a way to the API
+					conditions = append(conditions, after(host, loadbalancer.Step)...)
+				}
+				return append(conditions, joinable)
 			},
 		}
 		all.add(kubelet.Steps(kubelets))
@@ -120,7 +125,7 @@ func Standard(b *bundle.Bundle) Components {
 		members := plan.Condition{Name: "etcd has a quorum", AtLeast: len(w.Cluster.EtcdHosts())/2 + 1, Of: steps(w, w.Cluster.EtcdHosts(), etcd.Step)}
 		answers := plan.Condition{Name: "an API server answers", AtLeast: 1, Of: steps(w, w.Cluster.With(v1alpha1.ControlPlane), controlplane.Step)}
 		answering := []plan.Condition{answers}
-		all.add(etcd.ExternalSteps(etcd.ExternalInput{Cluster: w.Cluster, Hosts: w.Hosts, After: func(host string) []plan.Condition { return after(host, authority.Step) }, Served: answering}), nil)
+		all.add(w.External.Steps(func(host string) []plan.Condition { return after(host, authority.Step) }, answering), nil)
 		all.add(controlplane.Steps(controlplane.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, RuntimeEndpoint: runtime.Endpoint(w.Cluster), Stopped: balancerBefore(w), After: func(host string) []plan.Condition {
 			conditions := append(carried(w, host), placed)
 			if w.Cluster.Etcd.External.Wanted() {
@@ -291,20 +296,14 @@ func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Conditi
 }
 
 // come is what the balancer of a host that lives waits for before it is told of control planes: that those that come to a cluster that lives have come, and so that none leaves before. HAProxy takes a
-// server that it was just told of for well, and when its first check fails, breaks off what it led there and elsewhere then. Balancers of those that come themselves lead nobody yet, nor do those of new
-// workers.
+// server that it was just told of for well, and when its first check fails, breaks off what it led there and elsewhere then. Balancers of those that come themselves lead nobody yet, nor does one that is
+// not there.
 func come(w Wish, host string) []plan.Condition {
 	serves := func(h v1alpha1.Host) bool {
 		return w.Hosts[h.Name].Kubernetes.Manifests["kube-apiserver.yaml"] != ""
 	}
 	switch h := *w.Cluster.Host(host); {
-	case !formed(w), !w.Cluster.Balancer(h):
-		return nil
-	case slices.Contains(h.Roles, v1alpha1.ControlPlane):
-		if !serves(h) {
-			return nil
-		}
-	case w.Cluster.IsNode(h) && !w.Hosts[host].Kubernetes.Joined:
+	case !formed(w), !w.Cluster.Balancer(h), !w.Hosts[host].Ways.Balancer, slices.Contains(h.Roles, v1alpha1.ControlPlane) && !serves(h):
 		return nil
 	}
 	var list []plan.Condition

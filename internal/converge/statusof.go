@@ -256,7 +256,7 @@ func count[T any](list []T, is func(T) bool) int {
 // Text is how etcd is, in a sentence: "3 of 3 members are well; 1 may fail".
 func (e EtcdStatus) Text() string {
 	if e.External { // how many members there are besides, and how many may fail, is the user's to know
-		known := fmt.Sprintf("your own; %d of %d endpoints answer all control planes", e.Healthy, e.Voters)
+		known := fmt.Sprintf("your own; %d of %d endpoints answer all control planes that could ask", e.Healthy, e.Voters)
 		switch e.Quorum {
 		case Wrong:
 			return known + ", and none that has a quorum with it"

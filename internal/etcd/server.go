@@ -71,8 +71,15 @@ func AskServer(ctx context.Context, config *tls.Config, at, prefix string) Serve
 		return s
 	}
 	s.Holds = stored.Count
+	// API servers keep how far they have compacted beside all prefixes. Who may not read it, most likely may not write it, and the database would grow until it is full.
+	if _, err := pb.NewKVClient(conn).Range(limited, &pb.RangeRequest{Key: []byte(compactKey), CountOnly: true}); err != nil {
+		s.Unwell = compactKey + ": " + whyNot(limited, err)
+	}
 	return s
 }
+
+// compactKey is where API servers say how far they have compacted (compactRevKey in pkg/storage/etcd3/compact.go of k8s.io/apiserver v0.37).
+const compactKey = "compact_rev_key"
 
 // whyNot is what an error of gRPC says to people.
 func whyNot(limited context.Context, err error) string {

@@ -28,8 +28,8 @@ import (
 type answering struct {
 	pb.UnimplementedMaintenanceServer
 	pb.UnimplementedKVServer
-	asked   *pb.RangeRequest
-	refuses error
+	asked   []*pb.RangeRequest
+	refuses map[string]error // by key
 }
 
 func (a *answering) Status(context.Context, *pb.StatusRequest) (*pb.StatusResponse, error) {
@@ -39,8 +39,8 @@ func (a *answering) Status(context.Context, *pb.StatusRequest) (*pb.StatusRespon
 }
 
 func (a *answering) Range(_ context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	a.asked = r
-	return &pb.RangeResponse{Count: 5}, a.refuses
+	a.asked = append(a.asked, r)
+	return &pb.RangeResponse{Count: 5}, a.refuses[string(r.Key)]
 }
 
 func TestAskServer(t *testing.T) {
@@ -81,12 +81,14 @@ func TestAskServer(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("it is %+v; want %+v", got, want)
 	}
-	if r := member.asked; string(r.Key) != "/registry/" || string(r.RangeEnd) != "/registry0" || !r.CountOnly || r.Serializable {
+	if r := member.asked[0]; string(r.Key) != "/registry/" || string(r.RangeEnd) != "/registry0" || !r.CountOnly || r.Serializable {
 		t.Errorf("it was asked %v", r)
 	}
-	member.refuses = status.Error(codes.PermissionDenied, "etcdserver: permission denied")
-	if got := etcd.AskServer(t.Context(), config.Clone(), at, "/registry"); got.Unwell != "permission denied" || got.Cluster != "c1" {
-		t.Errorf("to who may not read it says %+v", got)
+	for key, want := range map[string]string{"/registry/": "permission denied", "compact_rev_key": "compact_rev_key: permission denied"} {
+		member.refuses = map[string]error{key: status.Error(codes.PermissionDenied, "etcdserver: permission denied")}
+		if got := etcd.AskServer(t.Context(), config.Clone(), at, "/registry"); got.Unwell != want || got.Cluster != "c1" {
+			t.Errorf("to who may not read %s it says %+v", key, got)
+		}
 	}
 	nobody := config.Clone()
 	nobody.RootCAs = x509.NewCertPool()

@@ -13,8 +13,8 @@ type Kubernetes struct {
 	EventsFormed bool `json:"eventsFormed,omitempty"`
 	// Formed says that it remembers the etcd cluster to have been whole once (FormedFile): no member may be made of nothing any more. Or see External.
 	Formed bool `json:"formed,omitempty"`
-	// External says that it remembers the cluster to use an etcd of the user's (ExternalFile); Formed is true then, too.
-	External bool `json:"external,omitempty"`
+	// External is the cluster of etcd of the user's, by its ID in hexadecimal form, that it remembers the cluster to use (ExternalFile); Formed is true then, too. Empty if there is none.
+	External string `json:"external,omitempty"`
 	// Manifests are the static Pods that it shall run, by file name, with their images: {"etcd.yaml": "registry.k8s.io/etcd:3.7.3"}.
 	Manifests map[string]string `json:"manifests,omitempty"`
 	// Settings are what its programs were started with that a cluster is born with, by the names below; those that have none are left out.
@@ -33,9 +33,11 @@ const (
 	EventsEtcd = "etcd-events"
 )
 
-// FormedFile and EventsFormedFile are where a machine remembers that a cluster of etcd was whole once, and ExternalFile is where it does that the API answered which uses one of the user's.
+// FormedFile and EventsFormedFile are where a machine remembers that a cluster of etcd was whole once, and ExternalFile is where it does which one of the user's the API used when it answered: in a line that
+// begins with ExternalCluster.
 const (
 	ExternalFile     = "/var/lib/kubewright/etcd-external"
+	ExternalCluster  = "cluster: "
 	FormedFile       = "/var/lib/kubewright/etcd-formed"
 	EventsFormedFile = "/var/lib/kubewright/etcd-events-formed"
 )

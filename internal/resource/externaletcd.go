@@ -65,8 +65,13 @@ func (e ExternalEtcd) tls(env *Env) (*tls.Config, error) {
 // ExternalEtcdReport looks at an etcd of the user's from the machine. It finds an etcd.Server for each endpoint, in their order.
 type ExternalEtcdReport struct{ ExternalEtcd }
 
-// ID is the same on all machines.
-func (r ExternalEtcdReport) ID() ID { return ID{"external-etcd", "machine"} }
+// ID is the same on all machines, of what is asked with the machine's own files, and of what is not.
+func (r ExternalEtcdReport) ID() ID {
+	if r.Access != nil {
+		return ID{"external-etcd", "cluster file"}
+	}
+	return ID{"external-etcd", "machine"}
+}
 
 // Look asks once, for a few seconds at most.
 func (r ExternalEtcdReport) Look(ctx context.Context, env *Env) (any, error) { return r.ask(ctx, env) }

@@ -119,7 +119,7 @@ func TestExternal(t *testing.T) {
 	}
 	o.planEmpty(t)
 	if now := o.containers(t, "m1"); now != before {
-		t.Errorf("on m2 other containers run:\n%s\nbefore:\n%s", now, before)
+		t.Errorf("on m1 other containers run:\n%s\nbefore:\n%s", now, before)
 	}
 	if r := o.run(t, "etcd", "recover", "--from", "m1", "--yes", "--cluster", "e2e"); r.code == 0 || !strings.Contains(r.stderr, "the etcd is your own") {
 		t.Errorf("etcd recover exits with %d:\n%s", r.code, r.stderr)
@@ -128,6 +128,11 @@ func TestExternal(t *testing.T) {
 		t.Errorf("%d of %d acknowledged writes are missing: %s", len(lost), w.acknowledged, strings.Join(lost, " "))
 	}
 	o.must(t, "reset", "--all", "--yes")
+	for _, m := range []string{"m1", "m2"} {
+		if got := o.on(t, m, "find /etc/kubernetes /var/lib/kubewright/etcd-external 2>/dev/null; true"); got != "" {
+			t.Errorf("reset left on %s:\n%s", m, got)
+		}
+	}
 	refused("with what the cluster left there", "which are of another cluster")
 }
 

@@ -29,11 +29,11 @@ func TestStandalone(t *testing.T) {
 	f := newFixture(t, "standalone")
 	f.machines(t, "up", "--count", "5")
 	o := newOperator(t, f, "")
-	o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileOf(t, "m1 m2 m3", "m4 m5")+`controlPlane: {standalone: true}
-apiServer: {port: 7443}
+	file := o.fileOf(t, "m1 m2 m3", "m4 m5") + `apiServer: {port: 7443}
 etcd: {clientPort: 4001}
 network: {podRanges: [172.18.0.0/16], serviceRanges: [192.168.0.0/16]}
-`)
+`
+	o.write(t, filepath.Join(o.dir, "cluster.yaml"), file+"controlPlane: {standalone: true}\n")
 	o.must(t, "apply", "--yes")
 	o.planEmpty(t)
 	if got := o.must(t, "apply", "--yes"); !strings.Contains(got, "nothing to do") {
@@ -56,6 +56,13 @@ network: {podRanges: [172.18.0.0/16], serviceRanges: [192.168.0.0/16]}
 	f.machines(t, "start", "m1")
 	o.eventuallyOn(t, "m1", "the API server of m1", kubectl+"--server=https://"+o.address(t, "m1")+":7443 get --raw /readyz", "ok")
 	o.planEmpty(t)
+	// It can be taken back: control planes become nodes.
+	o.write(t, filepath.Join(o.dir, "cluster.yaml"), file)
+	o.must(t, "apply", "--yes")
+	o.planEmpty(t)
+	if got := o.kube(t, "get nodes -o jsonpath='{.items[*].metadata.name}'"); got != "m1 m2 m3 m4 m5" {
+		t.Errorf("the nodes are %q; want all five", got)
+	}
 	o.must(t, "reset", "--all", "--yes")
 	for _, m := range o.names(t) {
 		if got := o.on(t, m, "ls /etc/kubernetes /var/lib/etcd /var/lib/kubelet 2>/dev/null; true"); got != "" {
@@ -182,6 +189,30 @@ func TestEtcdClusters(t *testing.T) {
 	o.kube(t, "create configmap without-one")
 	f.machines(t, "start", "m4")
 	o.planEmpty(t)
+
+	// The data of two of three members for events is lost: what the third has is gone on with.
+	o.event(t, "kept")
+	for _, m := range []string{"m4", "m5"} {
+		o.on(t, m, "mv /var/lib/etcd-events/member /root/ && crictl stop $(crictl ps -q --name '^etcd-events$')")
+	}
+	o.must(t, "etcd", "recover", "--events", "--from", "m3", "--yes", "--cluster", "e2e")
+	o.must(t, "apply", "--yes")
+	o.planEmpty(t)
+	if got := o.kube(t, "get event kept -o name"); got != "event/kept" {
+		t.Errorf("the event is %q", got)
+	}
+
+	// Hosts of etcd become nodes as well, and their members go on.
+	before := o.runs(t, "m3", "etcd")
+	o.write(t, filepath.Join(o.dir, "cluster.yaml"), o.fileWith(t, map[string]string{"control-plane": "m1 m2", "etcd, worker": "m3 m4 m5", "worker": "m6"})+"etcd: {events: {hosts: [m3, m4, m5]}}\n")
+	o.must(t, "apply", "--yes")
+	o.planEmpty(t)
+	if got := o.kube(t, "get nodes -o jsonpath='{.items[*].metadata.name}'"); got != "m1 m2 m3 m4 m5 m6" {
+		t.Errorf("the nodes are %q; want all six", got)
+	}
+	if now := o.runs(t, "m3", "etcd"); now != before {
+		t.Error("the member of m3 was restarted for its host to become a node")
+	}
 }
 
 // TestRouted builds a cluster as in guide D: no overlay; a router, here a fourth machine, knows the way to the range of each node.

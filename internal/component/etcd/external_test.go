@@ -34,25 +34,37 @@ func usersEtcd() *cluster.Cluster {
 
 func TestExternalSteps(t *testing.T) {
 	c := usersEtcd()
-	steps := ExternalSteps(ExternalInput{Cluster: c, Hosts: map[string]facts.Host{"cp1": {}, "cp2": {}, "w1": {}}, Served: []plan.Condition{{Name: "served"}}})
-	var got []string
-	for _, s := range steps {
-		for _, r := range s.Resources {
-			got = append(got, fmt.Sprintf("%s %s: %s", s.Host, s.Name, r.ID()))
-			if f, is := r.(resource.File); is && string(f.Content) == secretKey && (f.Mode != 0o600 || !f.Secret) {
-				t.Errorf("the key is %o, secret: %v", f.Mode, f.Secret)
+	after := func(string) []plan.Condition { return []plan.Condition{{Name: "before"}} }
+	for name, x := range map[string]External{
+		"new":   {Cluster: c, Hosts: map[string]facts.Host{"cp1": {}, "cp2": {}, "w1": {}}, Found: map[string]ExternalFound{"cp1": {File: []etcd.Server{{URL: urlA, Cluster: "1"}, {URL: urlB}}}}},
+		"lives": {Cluster: c, Hosts: map[string]facts.Host{"cp1": {Kubernetes: facts.Kubernetes{Formed: true, External: "1"}}, "cp2": {}, "w1": {}}, Found: map[string]ExternalFound{"cp1": {File: []etcd.Server{{URL: urlA}, {URL: urlB}}}}},
+	} {
+		var got []string
+		for _, s := range x.Steps(after, []plan.Condition{{Name: "served"}}) {
+			for _, r := range s.Resources {
+				got = append(got, fmt.Sprintf("%s %s: %s", s.Host, s.Name, r.ID()))
+				f, is := r.(resource.File)
+				if is && string(f.Content) == secretKey && (f.Mode != 0o600 || !f.Secret) {
+					t.Errorf("%s: the key is %o, secret: %v", name, f.Mode, f.Secret)
+				}
+				if is && f.Path == facts.ExternalFile && !strings.HasSuffix(string(f.Content), "\ncluster: 1\n") {
+					t.Errorf("%s: it remembers %q", name, f.Content)
+				}
+			}
+			if want := name == "lives" && s.Name == Step; (s.Group != "") != want {
+				t.Errorf("%s: %s is in the group %q", name, s.StepID, s.Group)
 			}
 		}
-	}
-	var want []string
-	for _, host := range []string{"cp1", "cp2"} {
-		for _, r := range []string{"directory " + resource.ExternalEtcdDir, "file " + resource.ExternalEtcdDir + "/ca.crt", "file " + resource.ExternalEtcdDir + "/client.crt", "file " + resource.ExternalEtcdDir + "/client.key"} {
-			want = append(want, host+" etcd: "+r)
+		var want []string
+		for _, host := range []string{"cp1", "cp2"} {
+			for _, r := range []string{"directory " + resource.ExternalEtcdDir, "file " + resource.ExternalEtcdDir + "/ca.crt", "file " + resource.ExternalEtcdDir + "/client.crt", "file " + resource.ExternalEtcdDir + "/client.key"} {
+				want = append(want, host+" etcd: "+r)
+			}
+			want = append(want, host+" etcd formed: file "+facts.ExternalFile)
 		}
-		want = append(want, host+" etcd formed: file "+facts.ExternalFile)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the steps are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the steps are\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 	if r := ExternalReport(c); r.Access != nil {
 		t.Error("who asks how it is on a living cluster sends the key")
@@ -67,12 +79,12 @@ func TestExternalGuard(t *testing.T) {
 		want    string
 	}{
 		"new":                             {usersEtcd(), facts.Kubernetes{}, ""},
-		"lives":                           {usersEtcd(), facts.Kubernetes{Formed: true, External: true}, ""},
+		"lives":                           {usersEtcd(), facts.Kubernetes{Formed: true, External: "1"}, ""},
 		"with members of its own":         {usersEtcd(), facts.Kubernetes{Formed: true}, "cannot be asked for"},
 		"with members that began":         {usersEtcd(), facts.Kubernetes{Etcd: facts.Etcd{Data: true}, Manifests: map[string]string{"etcd.yaml": "image"}}, "cannot be asked for"},
 		"beside the user's member itself": {usersEtcd(), facts.Kubernetes{Etcd: facts.Etcd{Data: true}}, ""},
 		"own":                             {own, facts.Kubernetes{Formed: true}, ""},
-		"taken back":                      {own, facts.Kubernetes{Formed: true, External: true}, "cannot be taken back"},
+		"taken back":                      {own, facts.Kubernetes{Formed: true, External: "1"}, "cannot be taken back"},
 	} {
 		got := ExternalGuard(c.cluster, map[string]facts.Host{"cp1": {Kubernetes: c.has}})
 		switch {
@@ -87,41 +99,63 @@ func TestExternalProblems(t *testing.T) {
 		return etcd.Server{URL: url, Cluster: of, ID: url, Version: "3.6.1", Holds: holds}
 	}
 	silent := func(url string) etcd.Server { return etcd.Server{URL: url, Unwell: "connection refused"} }
-	none := facts.Kubernetes{}
-	began := facts.Kubernetes{Settings: map[string]string{facts.EtcdServers: urlA + "," + urlB, facts.EtcdPrefix: "/registry"}}
-	lives := began
-	lives.Formed, lives.External = true, true
-	other := facts.Kubernetes{Settings: map[string]string{facts.EtcdServers: urlC, facts.EtcdPrefix: "/registry"}}
-	livesElsewhere := other
-	livesElsewhere.Formed, livesElsewhere.External = true, true
-	type found map[string][]etcd.Server
+	file := func(servers ...etcd.Server) map[string]ExternalFound {
+		return map[string]ExternalFound{"cp1": {File: servers}}
+	}
+	both := func(machine []etcd.Server, servers ...etcd.Server) map[string]ExternalFound {
+		return map[string]ExternalFound{"cp1": {File: servers, Machine: machine}}
+	}
+	asks := func(urls string) facts.Kubernetes {
+		return facts.Kubernetes{Settings: map[string]string{facts.EtcdServers: urls, facts.EtcdPrefix: "/registry"}}
+	}
+	living := func(urls string) facts.Kubernetes {
+		k := asks(urls)
+		k.Formed, k.External = true, "1"
+		return k
+	}
+	none, began, lives, livesOnC, livesOnA := facts.Kubernetes{}, asks(urlA+","+urlB), living(urlA+","+urlB), living(urlC), living(urlA)
+	all := func(of string, holds int64) []etcd.Server {
+		return []etcd.Server{well(urlA, of, holds), well(urlB, of, holds)}
+	}
 	for name, c := range map[string]struct {
 		has   facts.Kubernetes
-		found found
-		want  []string // parts; what blocks has a ! before
+		found map[string]ExternalFound
+		want  []string // parts; what blocks has a ! before, and what --force overrules a ?
 	}{
-		"new, empty":                             {none, found{"cp1": {well(urlA, "1", 0), well(urlB, "1", 0)}}, nil},
-		"new, of another cluster":                {none, found{"cp1": {well(urlA, "1", 7), well(urlB, "1", 7)}}, []string{"!it holds 7 objects below /registry"}},
-		"begun there":                            {began, found{"cp1": {well(urlA, "1", 7), well(urlB, "1", 7)}}, nil},
-		"begun elsewhere":                        {other, found{"cp1": {well(urlA, "1", 7), well(urlB, "1", 7), silent(urlC)}}, []string{"!it holds 7 objects"}},
-		"new, one does not answer":               {none, found{"cp1": {well(urlA, "1", 0), silent(urlB)}}, []string{"from cp1 not all members answer: " + urlB}},
-		"new, none answers":                      {none, found{"cp1": {silent(urlA), silent(urlB)}}, []string{"!from cp1 no member answers"}},
-		"new, one control plane does not get in": {none, found{"cp1": {well(urlA, "1", 0), well(urlB, "1", 0)}, "cp2": {silent(urlA), silent(urlB)}}, []string{"!from cp2 no member answers"}},
-		"new, two clusters":                      {none, found{"cp1": {well(urlA, "1", 0), well(urlB, "2", 0)}}, []string{"!different clusters: " + urlA + " and " + urlB}},
-		"new, old":                               {none, found{"cp1": {{URL: urlA, Cluster: "1", ID: "1", Version: "3.4.23"}}}, []string{"!of version 3.4.23"}},
-		"new, full":                              {none, found{"cp1": {{URL: urlA, Cluster: "1", ID: "1", Version: "3.6.0", Alarms: []string{"NOSPACE"}}}}, []string{"!alarm NOSPACE"}},
-		"lives":                                  {lives, found{"cp1": {well(urlA, "1", 7), well(urlB, "1", 7)}}, nil},
-		"lives, none answers":                    {lives, found{"cp1": {silent(urlA), silent(urlB)}}, []string{"from cp1 no member answers"}},
-		"lives, empty":                           {lives, found{"cp1": {well(urlA, "1", 0), well(urlB, "1", 0)}}, []string{"!it holds nothing below /registry"}},
-		"lives, led to others of it":             {livesElsewhere, found{"cp1": {well(urlA, "1", 7), well(urlB, "1", 7), well(urlC, "1", 7)}}, nil},
-		"lives, led to another":                  {livesElsewhere, found{"cp1": {well(urlA, "2", 7), well(urlB, "2", 7), well(urlC, "1", 7)}}, []string{"!different clusters"}},
-		"lives, led to another, which is empty":  {livesElsewhere, found{"cp1": {well(urlA, "2", 0), well(urlB, "2", 0), silent(urlC)}}, []string{"!it holds nothing"}},
-		"nobody could ask":                       {lives, nil, nil},
+		"new, empty":                 {none, file(all("1", 0)...), nil},
+		"new, of another cluster":    {none, file(all("1", 7)...), []string{"!it holds 7 objects below /registry, which are of another cluster"}},
+		"begun there":                {began, file(all("1", 7)...), nil},
+		"begun elsewhere":            {asks(urlC), file(append(all("1", 7), silent(urlC))...), []string{"!it holds 7 objects"}},
+		"new, one does not answer":   {none, file(well(urlA, "1", 0), silent(urlB)), []string{"!an endpoint has to answer before API servers are told of it; from cp1: " + urlB}},
+		"new, none answers":          {none, file(silent(urlA), silent(urlB)), []string{"!from cp1 no member answers"}},
+		"new, one does not get in":   {none, map[string]ExternalFound{"cp1": {File: all("1", 0)}, "cp2": {File: []etcd.Server{silent(urlA), silent(urlB)}}}, []string{"!from cp2 no member answers"}},
+		"new, two clusters":          {none, file(well(urlA, "1", 0), well(urlB, "2", 0)), []string{"!different clusters: " + urlA + " and " + urlB}},
+		"new, old":                   {none, file(well(urlB, "1", 0), etcd.Server{URL: urlA, Cluster: "1", ID: "1", Version: "3.4.23"}), []string{"!of version 3.4.23"}},
+		"new, full":                  {none, file(well(urlB, "1", 0), etcd.Server{URL: urlA, Cluster: "1", ID: "1", Version: "3.6.0", Alarms: []string{"NOSPACE"}}), []string{"!alarm NOSPACE"}},
+		"lives":                      {lives, file(all("1", 7)...), nil},
+		"lives, one is silent":       {lives, file(well(urlA, "1", 7), silent(urlB)), []string{"from cp1 not all members answer: " + urlB}},
+		"lives, none answers":        {lives, file(silent(urlA), silent(urlB)), []string{"from cp1 no member answers"}},
+		"lives, empty":               {lives, file(all("1", 0)...), []string{"!it holds nothing below /registry"}},
+		"lives, led to others of it": {livesOnC, file(append(all("1", 7), well(urlC, "1", 7))...), nil},
+		"lives, led to others of it when the first are gone":    {livesOnC, file(append(all("1", 7), silent(urlC))...), nil},
+		"lives, led to another":                                 {livesOnC, file(append(all("2", 7), well(urlC, "1", 7))...), []string{"!different clusters"}},
+		"lives, led to another, of another authority":           {livesOnC, file(append(all("2", 7), silent(urlC))...), []string{"?is of the cluster 2 of etcd"}},
+		"lives, led to another, which the machine knows better": {livesOnC, both([]etcd.Server{silent(urlA), silent(urlB), well(urlC, "1", 7)}, append(all("2", 7), silent(urlC))...), []string{"!different clusters"}},
+		"lives, another at the same place":                      {lives, file(all("2", 7)...), []string{"?is of the cluster 2 of etcd"}},
+		"lives, led to another, which is empty":                 {livesOnC, file(append(all("2", 0), silent(urlC))...), []string{"?is of the cluster 2", "!it holds nothing"}},
+		"lives, led to what does not answer":                    {livesOnC, file(silent(urlA), silent(urlB), well(urlC, "1", 7)), []string{"!from cp1 no member answers"}},
+		"lives, one is added and does not answer":               {livesOnA, file(well(urlA, "1", 7), silent(urlB)), []string{"!an endpoint has to answer before"}},
+		"lives, the file has a certificate that is not let in":  {lives, both(all("1", 7), silent(urlA), silent(urlB)), []string{"!cp1 is let in with what it has, and not with what the cluster file says"}},
+		"nobody could ask":                                      {lives, nil, nil},
 	} {
+		x := External{Cluster: usersEtcd(), Hosts: map[string]facts.Host{"cp1": {Kubernetes: c.has}, "cp2": {}}, Found: c.found}
 		var got []string
-		for _, p := range ExternalProblems(usersEtcd(), map[string]facts.Host{"cp1": {Kubernetes: c.has}, "cp2": {}}, c.found) {
+		for _, p := range x.Problems() {
 			text := p.Message
-			if p.Blocks {
+			switch {
+			case p.Loss != "":
+				text = "?" + text
+			case p.Blocks:
 				text = "!" + text
 			}
 			got = append(got, text)
@@ -131,23 +165,32 @@ func TestExternalProblems(t *testing.T) {
 		}
 		same := len(got) == len(c.want)
 		for i := range min(len(got), len(c.want)) {
-			part, blocks := strings.CutPrefix(c.want[i], "!")
-			same = same && strings.Contains(got[i], part) && strings.HasPrefix(got[i], "!") == blocks
+			part := strings.TrimLeft(c.want[i], "!?")
+			same = same && strings.Contains(got[i], part) && strings.HasPrefix(got[i], c.want[i][:len(c.want[i])-len(part)]) && (len(part) < len(c.want[i]) || !strings.ContainsAny(got[i][:1], "!?"))
 		}
 		if !same {
 			t.Errorf("%s: it says %q; want %q", name, got, c.want)
 		}
 	}
+
+	// Who does not answer may know that it is this cluster's own.
+	x := External{Cluster: usersEtcd(), Hosts: map[string]facts.Host{"cp2": {}}, Silent: []string{"cp1"}, Found: map[string]ExternalFound{"cp2": {File: all("1", 7)}}}
+	if got := x.Problems(); len(got) != 1 || !got[0].Blocks || strings.Contains(got[0].Remedy, "del") || !strings.Contains(got[0].Message, "may be this cluster's own: cp1 does not answer") {
+		t.Errorf("with a control plane that does not answer it says %+v", got)
+	}
 }
 
-// Where API servers have their data now is asked, too, if it is elsewhere than the file says.
-func TestExternalQuestion(t *testing.T) {
-	hosts := map[string]facts.Host{"cp2": {Kubernetes: facts.Kubernetes{Settings: map[string]string{facts.EtcdServers: urlB + "," + urlC}}}}
-	q := ExternalQuestion(usersEtcd(), hosts)
-	if want := []string{urlA, urlB, urlC}; !slices.Equal(q.Endpoints, want) {
-		t.Errorf("it asks %q; want %q", q.Endpoints, want)
+// Where API servers have their data now is asked, too, with what the file says and with what a machine of a cluster that lives has.
+func TestExternalQuestions(t *testing.T) {
+	hosts := map[string]facts.Host{"cp1": {}, "cp2": {Kubernetes: facts.Kubernetes{External: "1", Settings: map[string]string{facts.EtcdServers: urlB + "," + urlC}}}}
+	file, machine := ExternalQuestions(usersEtcd(), hosts, "cp2")
+	if want := []string{urlA, urlB, urlC}; !slices.Equal(file.Endpoints, want) || machine == nil || !slices.Equal(machine.Endpoints, want) {
+		t.Errorf("it asks %q and %+v; want %q", file.Endpoints, machine, want)
 	}
-	if q.Access == nil || string(q.Access.Key) != secretKey {
-		t.Error("a control plane that has nothing yet cannot ask")
+	if machine.Access != nil || file.Access == nil || string(file.Access.Key) != secretKey || file.ID() == machine.ID() {
+		t.Error("the questions are not told apart")
+	}
+	if _, machine := ExternalQuestions(usersEtcd(), hosts, "cp1"); machine != nil {
+		t.Error("a control plane that comes has nothing to ask with")
 	}
 }

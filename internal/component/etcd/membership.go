@@ -260,7 +260,8 @@ func (m *membership) leaves(host string, is facts.EtcdMember) {
 	if m.Cluster.Host(host) == nil {
 		leaving = host
 	}
-	if _, answers := m.Hosts[host]; answers && !m.Etcd.Carries(host) && m.Stopped != nil {
+	// An API server beside a member that serves nobody has nothing to lose, and must not keep those from coming that take its place.
+	if _, answers := m.Hosts[host]; answers && !m.Etcd.Carries(host) && m.Stopped != nil && m.answers(is) && !is.Learner {
 		stopped = m.Stopped(host)
 	}
 	servers := m.servers()

@@ -159,8 +159,9 @@ func seconds(interval string) string {
 const healthText = `#!/bin/bash
 # Kubewright wrote this, and writes it again when it is changed here. keepalived runs it: does an API server say, through the balancer of this host, that it is ready?
 exec 2>/dev/null
+connect() { exec 3<>/dev/tcp/127.0.0.1/16444; }
 ready() {
-	exec 3<>/dev/tcp/127.0.0.1/16444 || exit 1 # there is no balancer, and nothing to wait for
+	connect || { sleep 0.3 && connect; } || exit 1 # there is no balancer, and none that is just being restarted
 	printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
 	read -r -t 1 _ status _ <&3
 	[ "$status" = 200 ]
