@@ -208,7 +208,7 @@ type externalProblems struct {
 }
 
 func (p *externalProblems) say(blocks bool, remedy, format string, values ...any) {
-	one := plan.Problem{Blocks: blocks, Careful: !blocks, Message: "your etcd: " + fmt.Sprintf(format, values...), Remedy: remedy}
+	one := plan.Problem{Blocks: blocks, Careful: !blocks, Message: fmt.Sprintf(format, values...), Remedy: remedy}
 	if !slices.ContainsFunc(p.list, func(o plan.Problem) bool { return o.Message == one.Message }) {
 		p.list = append(p.list, one)
 	}
@@ -249,14 +249,14 @@ func (p *externalProblems) ways() {
 		otherwise := slices.ContainsFunc(p.Found[name].Machine, func(s etcd.Server) bool { return s.Unwell == "" })
 		switch {
 		case well == 0 && otherwise: // its API server would be cut off
-			p.say(true, "Correct etcd.external.ca, certificate and key; nothing was changed", "%s is let in with what it has, and not with what the cluster file says: %s", name, strings.Join(append(why, unknown...), "; "))
+			p.say(true, "Correct etcd.external.ca, certificate and key; nothing was changed", "your etcd: %s is let in with what it has, and not with what the cluster file says: %s", name, strings.Join(append(why, unknown...), "; "))
 		case well == 0: // its API server would not start
-			p.say(!p.lives() || len(unknown) > 0, "See that it runs, and that control planes reach it; etcd.external says where it is and what it is asked with", "from %s no member answers: %s", name, strings.Join(append(why, unknown...), "; "))
+			p.say(!p.lives() || len(unknown) > 0, "See that it runs, and that control planes reach it; etcd.external says where it is and what it is asked with", "your etcd: from %s no member answers: %s", name, strings.Join(append(why, unknown...), "; "))
 		case len(unknown) > 0:
-			p.say(true, "Bring it back, or leave it out until it answers: it could be of another etcd", "an endpoint has to answer before API servers are told of it; from %s: %s", name, strings.Join(unknown, "; "))
+			p.say(true, "Bring it back, or leave it out until it answers: it could be of another etcd", "your etcd: an endpoint has to answer before API servers are told of it; from %s: %s", name, strings.Join(unknown, "; "))
 		}
 		if well > 0 && len(why) > 0 {
-			p.say(false, "Bring back those that do not answer; API servers ask the others meanwhile", "from %s not all members answer: %s", name, strings.Join(why, "; "))
+			p.say(false, "Bring back those that do not answer; API servers ask the others meanwhile", "your etcd: from %s not all members answer: %s", name, strings.Join(why, "; "))
 		}
 	}
 }
@@ -272,7 +272,7 @@ func (p *externalProblems) which() {
 		if p.lives() {
 			remedy = "Name members of the one that the cluster has its data in: API servers ask " + strings.Join(serversNow(p.Hosts), ", ")
 		}
-		p.say(true, remedy, "these are members of different clusters: %s", strings.Join(sides, " and "))
+		p.say(true, remedy, "your etcd: these are members of different clusters: %s", strings.Join(sides, " and "))
 		return
 	}
 	known := p.remembered()
@@ -292,10 +292,10 @@ func (p *externalProblems) which() {
 func (p *externalProblems) health() {
 	for _, s := range p.servers() {
 		if s.Version != "" && semver.Compare("v"+s.Version, "v"+oldestExternal) < 0 {
-			p.say(!p.lives(), "Upgrade it", "%s is of version %s, and Kubernetes wants %s or newer", s.URL, s.Version, oldestExternal)
+			p.say(!p.lives(), "Upgrade it", "your etcd: %s is of version %s, and Kubernetes wants %s or newer", s.URL, s.Version, oldestExternal)
 		}
 		for _, a := range s.Alarms {
-			p.say(!p.lives(), "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does", "it has the alarm %s", a)
+			p.say(!p.lives(), "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does", "your etcd: it has the alarm %s", a)
 		}
 	}
 }
@@ -312,12 +312,12 @@ func (p *externalProblems) content() {
 	switch {
 	case !asked:
 	case p.lives() && holds == 0:
-		p.say(true, "See that it is the etcd that the cluster had, and that its data is there", "it holds nothing below %s, and the cluster has lived", e.Prefix)
+		p.say(true, "See that it is the etcd that the cluster had, and that its data is there", "your etcd: it holds nothing below %s, and the cluster has lived", e.Prefix)
 	case p.lives() || p.begun() || holds == 0:
 	case len(p.Silent) > 0:
-		p.say(true, "Bring them back, and run again", "it holds %d objects below %s, which may be this cluster's own: %s not answer, and could say", holds, e.Prefix, do(p.Silent))
+		p.say(true, "Bring them back, and run again", "your etcd: it holds %d objects below %s, which may be this cluster's own: %s not answer, and could say", holds, e.Prefix, do(p.Silent))
 	default:
 		p.say(true, "Say another etcd.external.prefix, or another etcd. If nobody needs what is there: \"etcdctl del --prefix "+e.Prefix+"/\"",
-			"it holds %d objects below %s, which are of another cluster: two would destroy each other", holds, e.Prefix)
+			"your etcd: it holds %d objects below %s, which are of another cluster: two would destroy each other", holds, e.Prefix)
 	}
 }
