@@ -1,7 +1,7 @@
 # Targets install what they need (Debian packages by apt-get, Go modules) and say what they do. `make help` lists them.
 
 GO ?= go
-E2E_FLAGS ?= -timeout 70m
+E2E_FLAGS ?= -timeout 75m
 
 # Debian packages: for local machines; to build bundles; and what the tests need besides: a virtual machine, and another program that
 # reads bundles.
