@@ -8,6 +8,7 @@ import (
 
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
+	"github.com/kubewright/kubewright/internal/component/approver"
 	"github.com/kubewright/kubewright/internal/component/clusterobjects"
 	"github.com/kubewright/kubewright/internal/component/controlplane"
 	"github.com/kubewright/kubewright/internal/component/etcd"
@@ -179,6 +180,9 @@ func TestStandaloneIsTakenBack(t *testing.T) {
 	steps, problems := shape(t, file, map[string]facts.Kubernetes{"cp1": was, "cp2": was, "cp3": was, "w1": worker, "w2": worker})
 	if got := blocking(problems); len(got) > 0 || !hasNode(steps, "cp1") {
 		t.Errorf("cp1 becomes no node, or in the way stands %q", got)
+	}
+	if !waitsFor(steps, plan.StepID{Host: "cp1", Name: approver.Step}, plan.StepID{Host: "cp1", Name: node.StepOf("cp3")}) {
+		t.Error("the approver is to run on control planes before they are nodes")
 	}
 	_, problems = shape(t, aloneFile, map[string]facts.Kubernetes{"cp1": plane, "cp2": plane, "cp3": plane, "w1": worker, "w2": worker})
 	if got := blocking(problems); len(got) != 3 || !strings.Contains(got[0], "controlPlane.standalone") {

@@ -169,7 +169,7 @@ func Standard(b *bundle.Bundle) Components {
 		leaving.After, leaving.Member = answering, func(host string) []plan.Condition { return slices.Concat(membership.Gone(host), ofEvents.Gone(host)) }
 		leaving.Leaving = slices.SortedStableFunc(slices.Values(w.Leaving), func(a, b facts.Leaver) int { return membership.Order(a.Name, b.Name) }) // or they would wait for each other
 		all.add(leave.Steps(leaving))
-		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: answering}))
+		all.add(approver.Steps(approver.Input{Cluster: w.Cluster, Bundle: b, API: api, Executor: executor, After: append(slices.Clone(answering), nodesCome(w, executor)...)}))
 		all.add(kubeproxy.Steps(kubeproxy.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering}))
 		all.add(network.Steps(network.Input{Cluster: w.Cluster, Hosts: w.Hosts, Bundle: b, API: api, Executor: executor, After: answering, AfterHost: prepared, AfterNode: func(host string) []plan.Condition {
 			return append(after(host, kubelet.Step), answering...)
@@ -349,6 +349,20 @@ func formed(w Wish) bool {
 		}
 	}
 	return false
+}
+
+// nodesCome is that the control planes of a cluster that lives have become nodes which were none: one after the other, which takes longer than what shall run there may take to start.
+func nodesCome(w Wish, executor string) []plan.Condition {
+	var ids []plan.StepID
+	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
+		if k := w.Hosts[h.Name].Kubernetes; k.Manifests["kube-apiserver.yaml"] != "" && !k.Joined && formed(w) && w.Cluster.IsNode(h) {
+			ids = append(ids, plan.StepID{Host: executor, Name: node.StepOf(h.Name)})
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return []plan.Condition{plan.After(ids...)}
 }
 
 // joining says whether the kubelet of some host has to be given its first certificate by the API.
