@@ -58,7 +58,7 @@ test-long: test-packages build bundles ## what takes long: races, ten thousand s
 .PHONY: bench
 bench: bench-packages bundles ## measure (root): 1,000 and 5,000 hosts; machines to SSH, back to fresh, down; host preparation, also by Ansible
 	$(GO) test -run='^$$' -bench=. -benchtime=1x -count=1 -timeout 60m ./internal/converge
-	$(GO) test -run='^$$' -bench=. -benchtime=5x -count=1 $(E2E_FLAGS) ./test/e2e
+	$(GO) test -run='^$$' -bench=. -benchtime=5x -count=1 -timeout 300m ./test/e2e
 
 .PHONY: pictures
 pictures: build ## draw docs/pictures/{plan,apply,status}.svg anew, of what they show of a living cluster: make pictures CLUSTER=DIR/cluster.yaml applies it

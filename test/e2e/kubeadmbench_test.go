@@ -20,9 +20,17 @@ import (
 // after the other in each round, and the ratio of the medians. The script has the same programs and images from the same bundle, compressed, by SSH to all machines at once; images only where
 // they are needed; the same runtime and its settings, the same network of Pods; workers join at once, control planes one after the other, as etcd's members have to. It installs no packages,
 // keeps no clock, encrypts nothing, and makes no balancer: what Kubewright does besides counts against Kubewright.
+//
+// Machines that share all processors of this computer hide what waits for what: while one waits, others have its share. So both are measured a second time where each machine has a fifth of two
+// processors for itself, and no more.
 func BenchmarkKubeadm(b *testing.B) {
+	b.Run("shared", func(b *testing.B) { againstKubeadm(b, "0") })
+	b.Run("own", func(b *testing.B) { againstKubeadm(b, "0.4") })
+}
+
+func againstKubeadm(b *testing.B, cpus string) {
 	f := newFixture(b, "kubeadm-bench")
-	f.machines(b, "up", "--count", "5")
+	f.machines(b, "up", "--count", "5", "--cpus", cpus)
 	o := newOperator(b, f, "kubeProxy: {mode: nftables}\n")
 	k := newKubeadmScript(b, o)
 	var ours, theirs []time.Duration
