@@ -131,7 +131,7 @@ func (v *seen) ofEtcd(f *found, e EtcdStatus) {
 				"If most are gone for good: \"kubewright etcd recover --from HOST\"")
 	case NotKnown:
 		remedy := "Bring the hosts back that do not answer"
-		if v.asked == "" {
+		if slices.ContainsFunc(e.Members, func(m MemberStatus) bool { return m.State == Wrong && m.ID != "" }) { // one that answers is with no quorum
 			remedy += ". If they are gone for good, and no API server answers any more: \"kubewright etcd recover --from HOST\""
 		}
 		f.wrong("", "etcd: "+e.Text(), remedy)

@@ -485,6 +485,9 @@ func (o operator) writesTo(t *testing.T, by, api string) *writer {
 // missing are the writes that were acknowledged and are not there.
 func (w *writer) missing(t *testing.T) []string {
 	t.Helper()
+	w.mu.Lock()
+	names := slices.Clone(w.names) // before it is asked what is there: the writer may go on
+	w.mu.Unlock()
 	list, err := w.maps.List(t.Context(), metav1.ListOptions{LabelSelector: "written=yes"})
 	if err != nil {
 		t.Fatal(err)
@@ -493,7 +496,7 @@ func (w *writer) missing(t *testing.T) []string {
 	for _, m := range list.Items {
 		there[m.GetName()] = true
 	}
-	return slices.DeleteFunc(slices.Clone(w.names), func(name string) bool { return there[name] })
+	return slices.DeleteFunc(names, func(name string) bool { return there[name] })
 }
 
 // more waits until so many more writes were acknowledged.
