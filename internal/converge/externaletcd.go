@@ -10,7 +10,6 @@ import (
 	"github.com/kubewright/kubewright/api/v1alpha1"
 	"github.com/kubewright/kubewright/internal/cluster"
 	etcdcomponent "github.com/kubewright/kubewright/internal/component/etcd"
-	"github.com/kubewright/kubewright/internal/etcd"
 	"github.com/kubewright/kubewright/internal/facts"
 	"github.com/kubewright/kubewright/internal/plan"
 	"github.com/kubewright/kubewright/internal/resource"
@@ -47,16 +46,12 @@ func (s *Session) external(ctx context.Context, w Wish) (etcdcomponent.External,
 		}
 		said, err := client.Look(limited, reports)
 		var found etcdcomponent.ExternalFound
-		for _, q := range []struct {
-			asked bool
-			id    resource.ID
-			into  *[]etcd.Server
-		}{{true, file.ID(), &found.File}, {machine != nil, resource.ExternalEtcdReport{}.ID(), &found.Machine}} {
-			if !q.asked || err != nil {
-				continue
-			}
-			if why := said.Get(q.id, q.into); why != "" && q.into == &found.File { // what it has itself may be damaged, and is made anew
+		if err == nil {
+			if why := said.Get(file.ID(), &found.File); why != "" {
 				err = errors.New(why)
+			}
+			if machine != nil {
+				_ = said.Get(machine.ID(), &found.Machine) // what it has itself may be damaged, and is made anew
 			}
 		}
 		mu.Lock()

@@ -179,9 +179,12 @@ func ofExternalEtcd(f *found, e EtcdStatus) {
 		}
 	}
 	for _, a := range e.Alarms {
-		f.wrong("", "your etcd has the alarm "+a, "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does")
+		f.wrong("", "your etcd has the alarm "+a, alarmRemedy)
 	}
 }
+
+// alarmRemedy is what to do about an alarm of an etcd that is not the cluster's own main one.
+const alarmRemedy = "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does"
 
 // ofEvents is about the etcd for events, without which the API goes on.
 func (v *seen) ofEvents(f *found, e EtcdStatus) {
@@ -199,7 +202,7 @@ func (v *seen) ofEvents(f *found, e EtcdStatus) {
 		}
 	}
 	for _, a := range e.Alarms {
-		f.wrong("", "etcd for events has the alarm "+a, "NOSPACE: \"etcdctl compact\", \"etcdctl defrag\", then \"etcdctl alarm disarm\"; CORRUPT says that members differ: replace the one that does")
+		f.wrong("", "etcd for events has the alarm "+a, alarmRemedy)
 	}
 }
 

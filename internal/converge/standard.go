@@ -185,9 +185,8 @@ func unasked(w Wish) []plan.Condition {
 	var list []plan.Condition
 	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
 		f, answered := w.Hosts[h.Name]
-		_, serves := f.Kubernetes.Manifests["kube-apiserver.yaml"]
 		_, member := f.Kubernetes.Manifests["etcd.yaml"]
-		if answered && serves && !(member && w.Cluster.HasMember(h)) {
+		if answered && serves(f) && !(member && w.Cluster.HasMember(h)) {
 			list = append(list, after(h.Name, controlplane.Step)...)
 		}
 	}
@@ -299,16 +298,13 @@ func balanced(w Wish, stopped func(host string) []plan.Condition) []plan.Conditi
 // server that it was just told of for well, and when its first check fails, breaks off what it led there and elsewhere then. Balancers of those that come themselves lead nobody yet, nor does one that is
 // not there.
 func come(w Wish, host string) []plan.Condition {
-	serves := func(h v1alpha1.Host) bool {
-		return w.Hosts[h.Name].Kubernetes.Manifests["kube-apiserver.yaml"] != ""
-	}
 	switch h := *w.Cluster.Host(host); {
-	case !formed(w), !w.Cluster.Balancer(h), !w.Hosts[host].Ways.Balancer, slices.Contains(h.Roles, v1alpha1.ControlPlane) && !serves(h):
+	case !formed(w), !w.Cluster.Balancer(h), !w.Hosts[host].Ways.Balancer, slices.Contains(h.Roles, v1alpha1.ControlPlane) && !serves(w.Hosts[h.Name]):
 		return nil
 	}
 	var list []plan.Condition
 	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
-		if _, answered := w.Hosts[h.Name]; answered && !serves(h) {
+		if _, answered := w.Hosts[h.Name]; answered && !serves(w.Hosts[h.Name]) {
 			list = append(list, after(h.Name, controlplane.Step)...)
 		}
 	}
@@ -351,11 +347,17 @@ func formed(w Wish) bool {
 	return false
 }
 
+// serves says whether a host shall run an API server by now.
+func serves(f facts.Host) bool {
+	_, there := f.Kubernetes.Manifests["kube-apiserver.yaml"]
+	return there
+}
+
 // nodesCome is that the control planes of a cluster that lives have become nodes which were none: one after the other, which takes longer than what shall run there may take to start.
 func nodesCome(w Wish, executor string) []plan.Condition {
 	var ids []plan.StepID
 	for _, h := range w.Cluster.With(v1alpha1.ControlPlane) {
-		if k := w.Hosts[h.Name].Kubernetes; k.Manifests["kube-apiserver.yaml"] != "" && !k.Joined && formed(w) && w.Cluster.IsNode(h) {
+		if f := w.Hosts[h.Name]; serves(f) && !f.Kubernetes.Joined && formed(w) && w.Cluster.IsNode(h) {
 			ids = append(ids, plan.StepID{Host: executor, Name: node.StepOf(h.Name)})
 		}
 	}
